@@ -1,0 +1,274 @@
+"""What no single key of a run file can say: that its sections fit each other.
+
+May not live here: checks that need the data or the strategy's class; `replay.setup` has those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from replay import toml, units
+from replay.config.explain import dotted, missing_remedy
+from replay.config.run_config import RunConfig
+from replay.config.sections import FEED_COLUMNS, Account, FeedSpec, Instrument, Risk
+from replay.config.values import DecimalText
+from replay.errors import ConfigError, choose, nearest
+
+_RATE_DECIMALS = 10
+_SHARE_DECIMALS = 6
+_LEVERAGE_DECIMALS = 4
+_AMOUNT_DECIMALS = 24
+
+
+class Checker:
+    """Checks what no single key can say: that the sections fit each other."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+
+    def check(self) -> None:
+        """Raise ConfigError at the first thing that does not fit."""
+        self._check_run()
+        self._check_strategies()
+        self._check_instruments()
+        self._check_feeds()
+        self._check_venues()
+        self._check_money()
+
+    def fail(self, message: str, *path: str | int, remedy: str | None = None) -> ConfigError:
+        """Make the error for the key at a path."""
+        return ConfigError(message, place=self._where(path), remedy=remedy)
+
+    def _where(self, path: toml.Path) -> str:
+        place = self.config.place(*path)
+        return dotted(path) if place == "the configuration" else place
+
+    def _check_run(self) -> None:
+        run = self.config.run
+        if run.from_ is not None and run.until is not None and run.from_.ns >= run.until.ns:
+            raise self.fail(f"until {run.until} is not after from {run.from_}", "run", "until")
+        for name, value in (("warmup", run.warmup), ("max_ahead", run.max_ahead)):
+            if value.ns < 0:
+                raise self.fail(f"run.{name} cannot be negative: {value}", "run", name)
+        for name, value in (("equity_every", run.equity_every), ("max_gap", run.max_gap)):
+            if value.ns <= 0:
+                raise self.fail(f"run.{name} must be longer than nothing: {value}", "run", name)
+
+    def _check_strategies(self) -> None:
+        if not self.config.strategy:
+            raise self.fail("there is no strategy", "strategy", remedy=missing_remedy(("strategy",)))
+        self._check_unique("strategy", [spec.name for spec in self.config.strategy])
+        for index, spec in enumerate(self.config.strategy):
+            file, colon, name = spec.class_.rpartition(":")
+            if not colon or not file or not name.isidentifier():
+                raise self.fail(
+                    f"{spec.class_!r} names no class",
+                    "strategy",
+                    index,
+                    "class",
+                    remedy="write it as 'file.py:Class' or 'package.module:Class'",
+                )
+
+    def _check_unique(self, section: str, names: Sequence[str], key: str = "name") -> None:
+        for index, name in enumerate(names):
+            first = names.index(name)
+            if first < index:
+                raise self.fail(
+                    f"{section} {name!r} stands here twice, as entry {first} and entry {index}",
+                    *(section, index, key),
+                    remedy=f"give each [[{section}]] its own {key}",
+                )
+
+    def _check_instruments(self) -> None:
+        if not self.config.instrument:
+            raise self.fail("there is no instrument", "instrument", remedy=missing_remedy(("instrument",)))
+        self._check_unique("instrument", [spec.symbol for spec in self.config.instrument], "symbol")
+        venues = [venue.name for venue in self.config.venue]
+        for index, spec in enumerate(self.config.instrument):
+            at = ("instrument", index)
+            if venues and spec.venue not in venues:
+                raise self.fail(
+                    f"instrument {spec.symbol!r} names the venue {spec.venue!r}, which has no [[venue]]",
+                    *(*at, "venue"),
+                    remedy=choose(spec.venue, venues),
+                )
+            self._check_grid(spec.tick, spec.price_decimals, "tick", "price_decimals", at)
+            self._check_grid(spec.lot, spec.size_decimals, "lot", "size_decimals", at)
+            total = spec.price_decimals + spec.size_decimals + units.decimal_places(spec.multiplier)
+            if total > _AMOUNT_DECIMALS:
+                raise self.fail(
+                    f"price, size and multiplier have {total} decimals together: at most {_AMOUNT_DECIMALS} are exact",
+                    *(*at, "price_decimals"),
+                )
+            if spec.multiplier.value <= 0:
+                raise self.fail(f"multiplier must be above 0, not {spec.multiplier}", *at, "multiplier")
+            if spec.min_notional is not None and spec.min_notional.value < 0:
+                raise self.fail(f"min_notional cannot be negative: {spec.min_notional}", *at, "min_notional")
+            if spec.bar is not None and spec.bar.ns <= 0:
+                raise self.fail(f"bar must be longer than nothing: {spec.bar}", *at, "bar")
+            self._check_sessions(spec, at)
+
+    def _check_grid(self, grid: DecimalText, decimals: int, name: str, key: str, at: toml.Path) -> None:
+        if grid.value <= 0:
+            raise self.fail(f"{name} must be above 0, not {grid}", *at, name)
+        if units.decimal_places(grid) > decimals:
+            raise self.fail(
+                f"{name} {grid} does not fit {key} = {decimals}",
+                *(*at, key),
+                remedy=f"set {key} = {units.decimal_places(grid)} or more, or leave it out",
+            )
+        if units.scaled(grid, decimals) >= 2**63:
+            raise self.fail(f"{name} {grid} at {decimals} decimals does not fit 64 bits", *at, name)
+
+    def _check_sessions(self, spec: Instrument, at: toml.Path) -> None:
+        end_ns: int | None = None
+        for position, (opens, closes) in enumerate(spec.sessions or ()):
+            if opens.ns >= closes.ns:
+                raise self.fail(f"a session ends before it begins: {opens} to {closes}", *at, "sessions", position)
+            if end_ns is not None and opens.ns < end_ns:
+                raise self.fail(
+                    f"the session from {opens} begins before the one ahead of it ends",
+                    *(*at, "sessions", position),
+                    remedy="list the sessions in order, without overlap",
+                )
+            end_ns = closes.ns
+
+    def _check_feeds(self) -> None:
+        if not self.config.feed:
+            raise self.fail("there is no feed", "feed", remedy=missing_remedy(("feed",)))
+        symbols = [spec.symbol for spec in self.config.instrument]
+        for index, spec in enumerate(self.config.feed):
+            at = ("feed", index)
+            if isinstance(spec.symbol, str) and spec.symbol not in symbols:
+                raise self.fail(
+                    f"the feed's symbol {spec.symbol!r} has no [[instrument]]",
+                    *(*at, "symbol"),
+                    remedy=choose(spec.symbol, symbols),
+                )
+            if spec.text_format is not None:
+                self._check_text_feed(spec, at)
+            for key, column in (("time", spec.time), ("receive", spec.receive)):
+                if column is not None and column.zone != "UTC":
+                    self._check_zone(column.zone, (*at, key, "zone"))
+            if spec.bar is not None and spec.bar.ns <= 0:
+                raise self.fail(f"bar must be longer than nothing: {spec.bar}", *at, "bar")
+
+    def _check_text_feed(self, spec: FeedSpec, at: toml.Path) -> None:
+        needed: list[tuple[str, object, str]] = [
+            ("records", spec.records, 'records = "quote", "trade" or "bar"'),
+            ("symbol", spec.symbol, 'symbol = "BTCUSDT", or symbol = { column = "symbol" }'),
+            ("time", spec.time, 'time = { column = "timestamp", unit = "iso" }'),
+        ]
+        if spec.records == "bar":
+            needed.append(("bar", spec.bar, 'bar = "1m"'))
+        for key, value, example in needed:
+            if value is None:
+                raise self.fail(
+                    f"the feed {spec.uri!r} is text and lacks the key {key!r}", *at, remedy=f"add {example}"
+                )
+        fields = FEED_COLUMNS[spec.records or "quote"]
+        for field in spec.columns:
+            if field not in fields:
+                raise self.fail(
+                    f"records of kind {spec.records} have no field {field!r}",
+                    *(*at, "columns", field),
+                    remedy=choose(field, fields),
+                )
+
+    def _check_zone(self, zone: str, path: toml.Path) -> None:
+        from zoneinfo import ZoneInfo, available_timezones
+
+        try:
+            ZoneInfo(zone)
+        except (KeyError, ValueError, OSError):
+            guess = nearest(zone, sorted(available_timezones()))
+            remedy = f"did you mean {guess!r}?" if guess else "use a name such as 'America/New_York'"
+            raise self.fail(f"there is no time zone {zone!r}", *path, remedy=remedy) from None
+
+    def _check_venues(self) -> None:
+        self._check_unique("venue", [venue.name for venue in self.config.venue])
+        for index, venue in enumerate(self.config.venue):
+            at = ("venue", index)
+            latency = venue.latency
+            for name, value in (
+                ("entry", latency.entry),
+                ("cancel", latency.cancel),
+                ("amend", latency.amend),
+                ("response", latency.response),
+            ):
+                if value is not None and value.ns < 0:
+                    raise self.fail(f"latency.{name} cannot be negative: {value}", *at, "latency", name)
+            for rate in ("maker", "taker"):
+                fee: DecimalText = getattr(venue.fees, rate)
+                if not -1 < fee.value < 1:
+                    raise self.fail(
+                        f"fees.{rate} is a rate of the traded value, and {fee} is not between -1 and 1",
+                        *(*at, "fees", rate),
+                        remedy='write 0.05 % as "0.0005"',
+                    )
+                self._check_places(fee, _RATE_DECIMALS, f"fees.{rate}", (*at, "fees", rate))
+            self._check_places(venue.max_share, _SHARE_DECIMALS, "max_share", (*at, "max_share"))
+            if not 0 < venue.max_share.value <= 1:
+                raise self.fail(f"max_share must be above 0 and at most 1, not {venue.max_share}", *at, "max_share")
+            if venue.bar_grace.ns < 0:
+                raise self.fail(f"bar_grace cannot be negative: {venue.bar_grace}", *at, "bar_grace")
+
+    def _check_places(self, number: DecimalText, decimals: int, name: str, path: toml.Path) -> None:
+        if units.decimal_places(number) > decimals:
+            raise self.fail(f"{name} {number} has more than {decimals} decimals", *path)
+
+    def _check_money(self) -> None:
+        account = self.config.account
+        self._check_places(account.leverage, _LEVERAGE_DECIMALS, "leverage", ("account", "leverage"))
+        if account.leverage.value < 1:
+            raise self.fail(f"leverage must be 1 or more, not {account.leverage}", "account", "leverage")
+        if account.kind == "cash" and account.leverage.value != 1:
+            raise self.fail(
+                f"a cash account borrows nothing, so its leverage is 1, not {account.leverage}",
+                "account",
+                "leverage",
+                remedy='leave leverage out, or set kind = "margin"',
+            )
+        self._check_unique("currency", [entry.name for entry in self.config.currency])
+        decimals = {entry.name: entry.decimals for entry in self.config.currencies()}
+        for name, amount in account.cash.items():
+            if amount.value < 0:
+                raise self.fail(f"cash cannot be negative: {amount} {name}", "account", "cash", name)
+            if units.decimal_places(amount) > decimals[name]:
+                raise self.fail(
+                    f"cash {amount} {name} has more than the currency's {decimals[name]} decimals",
+                    *("account", "cash", name),
+                    remedy=f'set [[currency]] name = "{name}", decimals = {units.decimal_places(amount)}',
+                )
+        self._check_account_currency(account)
+        self._check_risk(self.config.risk)
+
+    def _check_risk(self, risk: Risk) -> None:
+        for name, limit in (
+            ("max_order_size", risk.max_order_size),
+            ("max_order_notional", risk.max_order_notional),
+            ("max_position", risk.max_position),
+        ):
+            if limit is not None and limit.value < 0:
+                raise self.fail(f"risk.{name} cannot be negative: {limit}", "risk", name)
+            coarsest = min(self.config.instrument, key=lambda spec: spec.size_decimals)
+            if limit is not None and name != "max_order_notional":
+                of = f"risk.{name} (in sizes of {coarsest.symbol!r})"
+                self._check_places(limit, coarsest.size_decimals, of, ("risk", name))
+
+    def _check_account_currency(self, account: Account) -> None:
+        for index, spec in enumerate(self.config.instrument):
+            if spec.quote != account.currency:
+                raise self.fail(
+                    f"{spec.symbol!r} is quoted in {spec.quote}, and the account is kept in {account.currency}",
+                    *("instrument", index, "quote"),
+                    remedy="quote currencies are not converted: use one account currency, or a run per currency",
+                )
+        for name, amount in account.cash.items():
+            bases = [spec.base for spec in self.config.instrument]
+            if amount.value and name != account.currency and name not in bases:
+                raise self.fail(
+                    f"cash in {name} cannot be valued in {account.currency}",
+                    *("account", "cash", name),
+                    remedy=f'no instrument has base = "{name}" and quote = "{account.currency}"',
+                )

@@ -1,0 +1,391 @@
+"""The sections of the run file as typed structures; each docstring is its entry in the reference table.
+
+May not live here: reading, checks that span sections, and what a run does with its configuration.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import msgspec
+
+from replay import units
+from replay.config.values import DecimalText, DurationText, Text, TimeText
+
+LIVE_SCHEMES = ("sim", "follow", "stdin")
+"""URI schemes of the feeds that need nothing else and go on for ever."""
+
+FEED_COLUMNS: dict[str, tuple[str, ...]] = {
+    "quote": ("bid", "ask", "bid_size", "ask_size"),
+    "trade": ("price", "size", "side", "id"),
+    "bar": ("open", "high", "low", "close", "volume"),
+}
+"""The fields that `columns` of a text feed can map, by kind of record."""
+
+SOURCES = ("quote+trade", "quote", "trade", "bar")
+"""Liquidity sources, the finest first."""
+
+
+Decimals = Annotated[int, msgspec.Meta(ge=0, le=18)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+@cache
+def text_fields(section: type[msgspec.Struct]) -> list[tuple[str, type[Text]]]:
+    """List the fields of a section that hold checked text, with its kind."""
+    found: list[tuple[str, type[Text]]] = []
+    for name, hint in get_type_hints(section, include_extras=True).items():
+        for kind in get_args(hint) if isinstance(hint, UnionType) else (hint,):
+            if name in section.__struct_fields__ and isinstance(kind, type) and issubclass(kind, Text):
+                found.append((name, kind))  # noqa: PERF401 (two loops and a test read better so)
+    return found
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the run file. In Python its times, durations and decimals may be given as plain text or int."""
+
+    def __post_init__(self) -> None:
+        for name, text_type in text_fields(type(self)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, text_type):
+                msgspec.structs.force_setattr(self, name, text_type.parse(value))
+
+
+class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[run]`: what holds for the run as a whole.
+
+    seed: seeds the strategies' random numbers.
+    from: the first time that is traded; the tape before it (and its warmup) is skipped.
+    until: the run ends before this time.
+    warmup: this long before `from` (or from the start) everything runs, but commands are refused.
+    equity_every: one equity point per this much tape time, and one at each fill.
+    periods_per_year: trading days in a year, for annualised statistics.
+    max_ahead: a ts_event further than this above its ts_recv is a leap.
+    max_gap: on data with one time, a longer step between two records is a gap.
+    plausible_from: an earlier time is taken for one in the wrong unit.
+    late: what happens to records older than their venue's watermark.
+    leap: what happens to a leap.
+    gap: what happens to a gap.
+    """
+
+    seed: Seed = 0
+    from_: TimeText | None = msgspec.field(name="from", default=None)
+    until: TimeText | None = None
+    warmup: DurationText = DurationText("0s")
+    equity_every: DurationText = DurationText("1m")
+    periods_per_year: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 365
+    max_ahead: DurationText = DurationText("10s")
+    max_gap: DurationText = DurationText("30d")
+    plausible_from: TimeText = TimeText("1971-01-01")
+    late: Literal["accept", "quarantine", "halt"] = "accept"
+    leap: Literal["quarantine", "halt", "accept"] = "quarantine"
+    gap: Literal["halt", "quarantine", "accept"] = "halt"
+
+    @property
+    def first_ns(self) -> int | None:
+        """Where the tape starts: `from` less the warmup, or None for the beginning."""
+        return None if self.from_ is None else self.from_.ns - self.warmup.ns
+
+    @property
+    def limit_ns(self) -> int | None:
+        """The first time that is no longer taken, or None for the end."""
+        return None if self.until is None else self.until.ns
+
+
+class StrategySpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[strategy]]`: a strategy and its parameters; handlers are called in the order of these entries.
+
+    class: `file.py:Class`, relative to the run file, or `package.module:Class`.
+    name: the name in events, logs and metrics; the class's name if not given.
+    params: values for the annotated attributes of the class.
+    """
+
+    class_: str = msgspec.field(name="class")
+    name: str = ""
+    params: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.name:
+            msgspec.structs.force_setattr(self, "name", self.class_.rpartition(":")[2])
+
+
+class SymbolColumn(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`symbol = { column = .. }`: each row names its instrument.
+
+    column: the column that holds the symbol.
+    """
+
+    column: str
+
+
+class TimeColumn(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`time` and `receive` of a text feed: the column of a time and how it is written.
+
+    column: the name of the column.
+    unit: of integers since the epoch, or `iso` for RFC 3339 text.
+    zone: the zone of ISO times that name none.
+    stamp: whether a bar's time is its start or its end.
+    """
+
+    column: str
+    unit: Literal["s", "ms", "us", "ns", "iso"] = "iso"
+    zone: str = "UTC"
+    stamp: Literal["start", "end"] = "end"
+
+
+class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[feed]]`: a source of records. A tape knows all but its `uri` by itself; text files need their columns named.
+
+    uri: a path relative to the run file (.npy, .csv, .csv.gz, .ndjson), or sim:, follow:, stdin:.
+    records: what each row is.
+    symbol: the instrument of all rows, or `{ column = "symbol" }`.
+    bar: the length of bars.
+    time: the column of the venue's time.
+    receive: the column of a second time, at which the record was received.
+    receive_time: keep the receive times of the data, or stamp records when they arrive; by default as the feed is.
+    clock_offset: added to every receive time before feeds are merged.
+    columns: the column of each (quote: bid, ask, bid_size, ask_size; trade: price, size, side, id; bar: open, ...).
+    excess_decimals: what happens to numbers finer than the instrument's decimals; `round` counts them.
+    delimiter: between the fields of a CSV row.
+    sizes: `none` if the data carry no sizes: then any size fills at the top.
+    price: which price the bars are of.
+    """
+
+    uri: str
+    records: Literal["quote", "trade", "bar"] | None = None
+    symbol: str | SymbolColumn | None = None
+    bar: DurationText | None = None
+    time: TimeColumn | None = None
+    receive: TimeColumn | None = None
+    receive_time: Literal["keep", "stamp"] | None = None
+    clock_offset: DurationText = DurationText("0s")
+    columns: dict[str, str] = {}
+    excess_decimals: Literal["error", "round"] = "error"
+    delimiter: Annotated[str, msgspec.Meta(min_length=1, max_length=1)] = ","
+    sizes: Literal["full", "none"] = "full"
+    price: Literal["trade", "bid", "ask", "mid"] = "trade"
+
+    @property
+    def scheme(self) -> str | None:
+        """The scheme of the URI, or None for a plain path."""
+        match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", self.uri)
+        return match[1].lower() if match else None
+
+    @property
+    def text_format(self) -> Literal["csv", "ndjson"] | None:
+        """`csv` or `ndjson` where rows are text whose columns the run file names; None for all else."""
+        return text_format(self.uri)
+
+
+class Instrument(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[instrument]]`: what is traded, and the grids of its prices and sizes.
+
+    symbol: the name in feeds and strategies.
+    venue: the venue's name; commands travel there and its rules fill them.
+    tick: the grid of order prices.
+    lot: the grid of order sizes.
+    price_decimals: precision of the data, if finer than the tick.
+    size_decimals: precision of the data, if finer than the lot.
+    quote: the currency of prices and P&L.
+    base: the coin or currency that is bought, where there is one.
+    multiplier: the value of one unit of size per unit of price.
+    min_notional: the smallest order by value.
+    source: the data that fill orders; by default the finest that the feeds carry.
+    bar: where several bar lengths come in, the length that fills; by default the shortest.
+    sessions: UTC opens and closes, for DAY orders and bars by session.
+    allow_negative_price: prices at and below zero are accepted.
+    """
+
+    symbol: Annotated[str, msgspec.Meta(min_length=1)]
+    venue: Annotated[str, msgspec.Meta(min_length=1)] = "venue"
+    tick: DecimalText
+    lot: DecimalText
+    price_decimals: Decimals = -1  # filled from the tick below
+    size_decimals: Decimals = -1  # filled from the lot below
+    quote: Annotated[str, msgspec.Meta(min_length=1)]
+    base: str | None = None
+    multiplier: DecimalText = DecimalText("1")
+    min_notional: DecimalText | None = None
+    source: Literal["quote+trade", "quote", "trade", "bar"] | None = None
+    bar: DurationText | None = None
+    sessions: list[tuple[TimeText, TimeText]] | None = None
+    allow_negative_price: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.price_decimals < 0:
+            msgspec.structs.force_setattr(self, "price_decimals", units.decimal_places(self.tick))
+        if self.size_decimals < 0:
+            msgspec.structs.force_setattr(self, "size_decimals", units.decimal_places(self.lot))
+        if self.sessions is not None:
+            parsed = [(TimeText.parse(opens), TimeText.parse(closes)) for opens, closes in self.sessions]
+            msgspec.structs.force_setattr(self, "sessions", parsed)
+
+
+class Fees(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`fees` of a venue: rates of the traded value; a negative rate is a rebate.
+
+    maker: for orders that rested.
+    taker: for orders that took.
+    rounding: on the running total of the order, or on each fill by itself.
+    """
+
+    maker: DecimalText = DecimalText("0")
+    taker: DecimalText = DecimalText("0")
+    rounding: Literal["order", "fill"] = "order"
+
+
+class Latency(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`latency` of a venue: how long commands and answers travel.
+
+    entry: from the strategy to the venue, for new orders.
+    cancel: for cancels.
+    amend: for amends; as `entry` if not given.
+    response: from the venue back to the strategy.
+    """
+
+    entry: DurationText = DurationText("0ms")
+    cancel: DurationText = DurationText("0ms")
+    amend: DurationText | None = None
+    response: DurationText = DurationText("0ms")
+
+
+class Venue(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[venue]]`: fees, latency and fill rules. Leave out every [[venue]] for venues without fees and latency.
+
+    name: the name that instruments refer to.
+    fees: maker and taker rates.
+    latency: of commands and answers.
+    beyond_top: what takes more than the best price shows: walks ticks beyond it, all at the top, or gets the top only.
+    slippage_ticks: added against market and stop orders.
+    print_at_limit: on trade data alone, whether a print at a limit fills it.
+    bar_touch: a bar that only touches a resting limit fills it.
+    bar_path: the order of a bar's extremes.
+    bar_market: market orders on bars fill at the next open, or at this close.
+    max_share: the part of a bar's volume that own orders may take.
+    bar_grace: an order that arrives this little after a bar's start still takes part in it.
+    sizes: overrides what the feeds say about sizes.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    fees: Fees = Fees()
+    latency: Latency = Latency()
+    beyond_top: Literal["walk", "all", "top"] = "walk"
+    slippage_ticks: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    print_at_limit: Literal["none", "all"] = "none"
+    bar_touch: bool = False
+    bar_path: Literal["nearer", "ohlc", "worst"] = "nearer"
+    bar_market: Literal["next_open", "this_close"] = "next_open"
+    max_share: DecimalText = DecimalText("1.0")
+    bar_grace: DurationText = DurationText("0s")
+    sizes: Literal["full", "none"] | None = None
+
+
+class Account(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[account]`: the money.
+
+    kind: `margin` (shorts, leverage limit) or `cash` (no shorts, no borrowing).
+    leverage: how many times its equity the account may hold.
+    currency: the currency of equity and statistics.
+    cash: what the account starts with, by currency.
+    """
+
+    kind: Literal["margin", "cash"] = "margin"
+    leverage: DecimalText = DecimalText("1")
+    currency: Annotated[str, msgspec.Meta(min_length=1)]
+    cash: dict[str, DecimalText]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        cash = {name: DecimalText.parse(amount) for name, amount in self.cash.items()}
+        msgspec.structs.force_setattr(self, "cash", cash)
+
+
+class Risk(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[risk]`: limits that each order is checked against before it leaves; none by default.
+
+    max_order_size: of one order, in units of the instrument.
+    max_order_notional: of one order, in its quote currency.
+    max_position: of one instrument, long or short.
+    """
+
+    max_order_size: DecimalText | None = None
+    max_order_notional: DecimalText | None = None
+    max_position: DecimalText | None = None
+
+
+class Metrics(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[metrics]`: the Prometheus endpoint. Without a port, paper serves on 9109 and the other modes write a file.
+
+    port: the port to serve on; 0 takes a free one.
+    host: the address to bind.
+    """
+
+    port: Port | None = None
+    host: str = "127.0.0.1"
+
+
+class Log(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[log]`: lines on stderr.
+
+    format: for machines or for people.
+    level: the least level that is written.
+    """
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Currency(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[currency]]`: the precision of a currency where the default (2, 0 for JPY and its like, 8 for coins) is wrong.
+
+    name: as in `quote`, `base` and `cash`.
+    decimals: to which fees are rounded.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    decimals: Decimals
+
+
+class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole run file.
+
+    run: what holds for the run as a whole.
+    strategy: the strategies.
+    feed: the sources of records.
+    instrument: what is traded.
+    venue: fees, latency and fill rules.
+    account: the money.
+    risk: limits on orders.
+    metrics: the Prometheus endpoint.
+    log: lines on stderr.
+    currency: precisions.
+    """
+
+    run: Run = Run()
+    strategy: list[StrategySpec]
+    feed: list[FeedSpec]
+    instrument: list[Instrument]
+    venue: list[Venue] = []
+    account: Account
+    risk: Risk = Risk()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+    currency: list[Currency] = []
+
+
+def text_format(uri: str) -> Literal["csv", "ndjson"] | None:
+    """Return the text format that a URI names by its scheme and suffix, or None."""
+    scheme, _, rest = uri.partition(":")
+    if scheme == "stdin":
+        return "ndjson"
+    name = (rest if scheme == "follow" else uri).partition("?")[0].lower().removesuffix(".gz")
+    if name.endswith((".csv", ".tsv", ".txt")):
+        return "csv"
+    return "ndjson" if name.endswith((".ndjson", ".jsonl")) else None
