@@ -1,0 +1,240 @@
+"""The setup of a run: what the engine and the sequencer must know before the first record, as JSON.
+
+May not live here: opening feeds, and defaults of the run file; `replay.config` has those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from replay.config import RunConfig
+from replay.config.sections import SOURCES, Instrument, Venue
+from replay.errors import ConfigError, choose
+from replay.strategy_loader import load_strategies
+from replay.units import format_duration
+
+if TYPE_CHECKING:
+    from replay.tape import TapeHeader, TapeInstrument
+
+__all__ = ["bar_lengths", "build", "load_strategies", "one_clock"]
+
+_BAR_PRICES = ("trade", "mid", "bid", "ask")
+"""Of bars of several prices, the first of these fills."""
+
+
+def build(config: RunConfig, headers: Sequence[TapeHeader], *, trading_start_ns: int | None = None) -> bytes:
+    """Return the Setup JSON for a run of `config` on feeds with these headers, in the order of the feeds.
+
+    `trading_start_ns` is when commands are first taken; by default `from`, or the start of the data plus the warmup.
+    Raises ConfigError where the run file and the data do not fit, naming both.
+    """
+    run, account = config.run, config.account
+    venues = config.venues()
+    lengths = bar_lengths(headers)
+    setup: dict[str, Any] = {
+        "seed": run.seed,
+        "trading_start_ns": _trading_start(config, headers) if trading_start_ns is None else trading_start_ns,
+        "equity_every_ns": run.equity_every.ns,
+        "one_clock": one_clock(config, headers),
+        "max_ahead_ns": run.max_ahead.ns,
+        "max_gap_ns": run.max_gap.ns,
+        "plausible_from_ns": run.plausible_from.ns,
+        "late": run.late,
+        "leap": run.leap,
+        "gap": run.gap,
+        "bar_lengths": lengths,
+        "currencies": [{"name": entry.name, "decimals": entry.decimals} for entry in config.currencies()],
+        "account": {
+            "kind": account.kind,
+            "leverage": str(account.leverage),
+            "currency": account.currency,
+            "cash": {name: str(amount) for name, amount in account.cash.items()},
+        },
+        "risk": {
+            "max_order_size": _optional(config.risk.max_order_size),
+            "max_order_notional": _optional(config.risk.max_order_notional),
+            "max_position": _optional(config.risk.max_position),
+        },
+        "venues": [_venue(venue) for venue in venues],
+        "instruments": [
+            _InstrumentSetup(config, headers, index, venues, lengths).entry() for index in range(len(config.instrument))
+        ],
+        "strategies": [{"name": spec.name} for spec in config.strategy],
+    }
+    return msgspec.json.encode(setup)
+
+
+def bar_lengths(headers: Iterable[TapeHeader]) -> list[int]:
+    """Return the run's table of bar lengths in ns: those of all headers, each once, in the order of their feeds."""
+    return list(dict.fromkeys(length for header in headers for length in header.bar_lengths_ns))
+
+
+def one_clock(config: RunConfig, headers: Iterable[TapeHeader]) -> bool:
+    """Say whether all venues share one watermark: every feed has one time only, unshifted, and none stamps arrivals."""
+    shifted = any(spec.clock_offset.ns != 0 or spec.receive_time == "stamp" for spec in config.feed)
+    return not shifted and all(header.one_time for header in headers)
+
+
+def _trading_start(config: RunConfig, headers: Sequence[TapeHeader]) -> int | None:
+    run = config.run
+    if run.warmup.ns == 0:
+        return None
+    if run.from_ is not None:
+        return run.from_.ns
+    starts = [header.first_ns for header in headers if header.first_ns is not None]
+    return min(starts) + run.warmup.ns if starts else None
+
+
+def _optional(value: str | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _venue(venue: Venue) -> dict[str, Any]:
+    latency = venue.latency
+    return {
+        "name": venue.name,
+        "fees": {
+            "maker": str(venue.fees.maker),
+            "taker": str(venue.fees.taker),
+            "rounding": venue.fees.rounding,
+        },
+        "latency_ns": {
+            "entry": latency.entry.ns,
+            "cancel": latency.cancel.ns,
+            "amend": (latency.entry if latency.amend is None else latency.amend).ns,
+            "response": latency.response.ns,
+        },
+        "beyond_top": venue.beyond_top,
+        "slippage_ticks": venue.slippage_ticks,
+        "print_at_limit": venue.print_at_limit,
+        "bar_touch": venue.bar_touch,
+        "bar_path": venue.bar_path,
+        "bar_market": venue.bar_market,
+        "max_share": str(venue.max_share),
+        "bar_grace_ns": venue.bar_grace.ns,
+    }
+
+
+class _InstrumentSetup:
+    """What one instrument is in the run file, and what the feeds carry of it."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        headers: Sequence[TapeHeader],
+        index: int,
+        venues: Sequence[Venue],
+        lengths: Sequence[int],
+    ) -> None:
+        self.config = config
+        self.headers = headers
+        self.index = index
+        self.spec: Instrument = config.instrument[index]
+        self.venue_index = [venue.name for venue in venues].index(self.spec.venue)
+        self.venue = venues[self.venue_index]
+        self.lengths = lengths
+        self.carried: list[tuple[TapeHeader, TapeInstrument]] = [
+            (header, entry) for header in headers for entry in header.instruments if entry.symbol == self.spec.symbol
+        ]
+        self.kinds = [
+            kind for kind in ("quote", "trade", "bar") if any(kind in entry.kinds for _, entry in self.carried)
+        ]
+
+    def entry(self) -> dict[str, Any]:
+        """Return the instrument's entry of the setup, checked against the headers."""
+        self._check_carried()
+        self._check_scales()
+        spec, source = self.spec, self._source()
+        return {
+            "symbol": spec.symbol,
+            "venue": self.venue_index,
+            "tick": str(spec.tick),
+            "lot": str(spec.lot),
+            "price_decimals": spec.price_decimals,
+            "size_decimals": spec.size_decimals,
+            "quote": spec.quote,
+            "base": spec.base,
+            "multiplier": str(spec.multiplier),
+            "min_notional": _optional(spec.min_notional),
+            "allow_negative_price": spec.allow_negative_price,
+            "source": source,
+            "sizes": self._sizes(),
+            "bar_length": self._bar_length(source),
+            "bar_price": self._bar_price(),
+            "kinds": self.kinds,
+            "sessions": None if spec.sessions is None else [[opens.ns, closes.ns] for opens, closes in spec.sessions],
+        }
+
+    def _fail(self, message: str, key: str | None = None, remedy: str | None = None) -> ConfigError:
+        path = ("instrument", self.index) if key is None else ("instrument", self.index, key)
+        return ConfigError(message, place=self.config.place(*path), remedy=remedy)
+
+    def _check_carried(self) -> None:
+        if not self.carried:
+            symbols = list(dict.fromkeys(entry.symbol for header in self.headers for entry in header.instruments))
+            raise self._fail(
+                f"no feed carries the instrument {self.spec.symbol!r}", "symbol", choose(self.spec.symbol, symbols)
+            )
+
+    def _check_scales(self) -> None:
+        for _, entry in self.carried:
+            for key, mine, theirs in (
+                ("price_decimals", self.spec.price_decimals, entry.price_decimals),
+                ("size_decimals", self.spec.size_decimals, entry.size_decimals),
+            ):
+                if mine != theirs:
+                    raise self._fail(
+                        f"{self.spec.symbol!r} has {key} = {mine} in the run file and {theirs} on the tape",
+                        key,
+                        f"set {key} = {theirs}, or convert the tape again",
+                    )
+
+    def _source(self) -> str:
+        possible = [source for source in SOURCES if set(source.split("+")) <= set(self.kinds)]
+        if self.spec.source is None:
+            if not possible:
+                raise self._fail(f"the feeds carry neither quotes, trades nor bars of {self.spec.symbol!r}")
+            return possible[0]
+        if self.spec.source not in possible:
+            raise self._fail(
+                f"source = {self.spec.source!r}, but the feeds carry {' and '.join(self.kinds) or 'nothing'} "
+                f"of {self.spec.symbol!r}",
+                "source",
+                choose(self.spec.source, possible),
+            )
+        return self.spec.source
+
+    def _sizes(self) -> str:
+        if self.venue.sizes is not None:
+            return self.venue.sizes
+        return "none" if any(entry.sizes == "none" for _, entry in self.carried) else "full"
+
+    def _bar_length(self, source: str) -> int | None:
+        """Return the index of the length that fills: the one that the run file names, else the shortest."""
+        carried = sorted(
+            {length for header, entry in self.carried if "bar" in entry.kinds for length in header.bar_lengths_ns}
+        )
+        if self.spec.bar is not None:
+            if self.spec.bar.ns not in carried:
+                raise self._fail(
+                    f"bar = {str(self.spec.bar)!r}, but the feeds carry no such bars of {self.spec.symbol!r}",
+                    "bar",
+                    choose(str(self.spec.bar), [format_duration(length) for length in carried]),
+                )
+            return self.lengths.index(self.spec.bar.ns)
+        if not carried:
+            if source == "bar":
+                raise self._fail(f"the tape with bars of {self.spec.symbol!r} names no bar length")
+            return None
+        return self.lengths.index(carried[0])
+
+    def _bar_price(self) -> str:
+        named = {
+            spec.price
+            for spec in self.config.feed
+            if spec.records == "bar" and (spec.symbol == self.spec.symbol or not isinstance(spec.symbol, str))
+        }
+        return next((price for price in _BAR_PRICES if price in named), "trade")
