@@ -51,7 +51,7 @@ def test_every_link_inside_the_repository_leads_somewhere(path: Path) -> None:
 
 
 def test_every_page_of_the_documentation_stands_in_its_contents() -> None:
-    site = tomllib.loads((ROOT / "docs" / "zensical.toml").read_text())["project"]
+    site = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
     listed: set[str] = set()
 
     def walk(entry: object) -> None:
@@ -67,3 +67,10 @@ def test_every_page_of_the_documentation_stands_in_its_contents() -> None:
     walk(site["nav"])
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
     assert listed == pages
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=short)
+def test_every_test_that_a_document_names_exists(path: Path) -> None:
+    for file, name in re.findall(r"((?:tests|benches)/[\w/]+\.py)(?:::(\w+))?", path.read_text()):
+        assert (ROOT / file).exists(), f"{short(path)} names {file}, which does not exist"
+        assert not name or f"def {name}(" in (ROOT / file).read_text(), f"{short(path)} names {file}::{name}"
