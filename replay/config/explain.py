@@ -86,7 +86,9 @@ def explain(
         wanted = _wanted(expected[1], path) + (f" {expected[2].strip()}" if expected[2].strip() else "")
         shown = f"{kind_of(value)} ({toml.value_text(value)})" if isinstance(value, _SHOWN) else kind_of(value)
         return ConfigError(f"{subject} must be {wanted}, not {shown}", place=place, remedy=_type_remedy(path, value))
-    return ConfigError(f"{subject}{' ' if fact.startswith('must ') else ': '}{fact}", place=place)
+    fact, _, advice = fact.partition(": quote it")
+    joint = " " if fact.startswith("must ") else ": "
+    return ConfigError(f"{subject}{joint}{fact}", place=place, remedy=f"quote it{advice}" if advice else None)
 
 
 _SHOWN = (str, int, float)
