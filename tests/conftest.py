@@ -1,0 +1,35 @@
+"""What all tests share: how hypothesis searches, and where recorded market data are.
+
+May not live here: fixtures of one part of the package; they stand beside its tests.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A machine under load is no reason to fail; an example that failed once is tried again by its printed blob.
+_COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("fast", max_examples=50, **_COMMON)  # type: ignore[arg-type]
+settings.register_profile("thorough", max_examples=1000, **_COMMON)  # type: ignore[arg-type]
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """Return the path of a recorded data set, or skip the test where this machine does not have it."""
+    folder = Path(os.environ.get("REPLAY_DATA", ROOT.parent / "shared" / "data"))
+
+    def find(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            pytest.skip(f"{path} is not on this machine; REPLAY_DATA names another folder of recorded data")
+        return path
+
+    return find
