@@ -1,0 +1,104 @@
+"""The commands and their help; runs one and turns what it raises into a message and an exit code.
+
+May not live here: a command itself. Nothing heavy may be imported: `replay --help` loads not even numpy.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from cyclopts import App, CycloptsError
+
+from replay.cli.failures import explain, say
+from replay.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def version() -> str:
+    """Return the version of the installed package."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("tickreplay")
+    except PackageNotFoundError:
+        return "0 (not installed)"
+
+
+def build() -> App:
+    """Name every command with its one-line help and the place of its code."""
+    app = App(
+        name="replay",
+        help="One strategy, one engine, three clocks: backtest, replay and paper trading with equal results.",
+        version=version,
+        help_format="plaintext",
+        result_action="return_value",
+    )
+    app.command(
+        "replay.cli.backtest:backtest",
+        name="backtest",
+        help="Run a strategy over stored data, as fast as the machine allows.",
+    )
+    app.command(
+        "replay.cli.play:play", name="play", help="Run it paced by its time stamps: 0.1x to 1000x, pause, step."
+    )
+    app.command("replay.cli.paper:paper", name="paper", help="Run it on live data with simulated fills and a journal.")
+    app.command(
+        "replay.cli.verify:verify", name="verify", help="Show that two runs are equal, or where they first differ."
+    )
+    data = App(name="data", help="Convert, describe and show market data.", help_format="plaintext")
+    data.command(
+        "replay.cli.data:convert", name="convert", help="Convert CSV, NDJSON and captures to tapes, tapes to CSV."
+    )
+    data.command("replay.cli.data:info", name="info", help="Describe a tape or another data file.")
+    data.command("replay.cli.data:head", name="head", help="Print the first records of a data file.")
+    app.command(data)
+    app.command(
+        "replay.cli.demo:demo",
+        name="demo",
+        help="Run the moving-average example three ways on a synthetic market; the digests are equal.",
+    )
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; nothing that a user can cause leaves here as a traceback."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        result = build()(list(arguments), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        say(_usage_message(error), remedy="see replay --help, or replay COMMAND --help")
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        say("interrupted; what was finished is kept and marked as partial")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _close_quietly()
+        return EXIT_DONE
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else EXIT_DONE
+    except Exception as error:  # noqa: BLE001 (the last resort: explained, never swallowed)
+        return explain(error)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return result if isinstance(result, int) else EXIT_DONE
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _usage_message(error: CycloptsError) -> str:
+    return " ".join(str(error).split())
+
+
+def _close_quietly() -> None:
+    """Whoever read our output is gone (`replay data head .. | head`): leave without a second complaint."""
+    import os
+    import sys
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,77 @@
+"""What a user is told when something goes wrong: at most five lines, or their own traceback.
+
+May not live here: the decision whether something is an error; that was made where it was raised.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+from replay.errors import EXIT_DISK, EXIT_USAGE, ReplayError, StrategyError
+
+_LINES_MAX = 5
+_OWN_FOLDER = str(Path(__file__).resolve().parent.parent)
+_INTERNAL_ERROR = 70
+"""EX_SOFTWARE: a mistake of this program, never of its user."""
+
+
+def say(message: str, *, remedy: str | None = None) -> None:
+    """Write a message of at most five lines on stderr."""
+    lines = f"{message}\n{remedy}".splitlines() if remedy else message.splitlines()
+    if len(lines) > _LINES_MAX:
+        lines = [*lines[: _LINES_MAX - 1], "..."]
+    print("replay: " + "\n  ".join(lines), file=sys.stderr)
+
+
+def explain(error: Exception) -> int:
+    """Tell the user about an error and return the exit code."""
+    if isinstance(error, StrategyError):
+        return _explain_strategy(error)
+    if isinstance(error, ReplayError):
+        head = f"{error.place}: {error.message}" if error.place else error.message
+        say(head, remedy=error.remedy)
+        return error.exit_code
+    if isinstance(error, ModuleNotFoundError) and error.name == "replay._engine":
+        from replay.errors import EngineMissing
+
+        return explain(EngineMissing(str(error)))
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        say(f"{place}{error.strerror or error}")
+        return EXIT_USAGE if isinstance(error, FileNotFoundError | IsADirectoryError) else EXIT_DISK
+    traceback.print_exception(error)
+    say("this is a mistake of replay itself, not yours; please report it with the lines above")
+    return _INTERNAL_ERROR
+
+
+def user_traceback(error: BaseException) -> str:
+    """Return the traceback with the frames of the user's own code only, as Python prints it."""
+    told = traceback.TracebackException.from_exception(error)
+    _keep_user_frames(told)
+    return "".join(told.format())
+
+
+def _keep_user_frames(told: traceback.TracebackException) -> None:
+    told.stack = traceback.StackSummary.from_list([frame for frame in told.stack if _is_user_frame(frame.filename)])
+    for linked in (told.__cause__, told.__context__):
+        if linked is not None:
+            _keep_user_frames(linked)
+
+
+def _is_user_frame(filename: str) -> bool:
+    if filename.startswith("<frozen "):
+        return False
+    own = str(Path(filename).resolve())
+    return not own.startswith(_OWN_FOLDER) or "/strategies/" in own[len(_OWN_FOLDER) :]
+
+
+def _explain_strategy(error: StrategyError) -> int:
+    if error.__cause__ is not None:
+        print(user_traceback(error.__cause__).rstrip(), file=sys.stderr)
+    say(
+        error.message,
+        remedy="\n".join(part for part in (f"tick: {error.tick}" if error.tick else "", error.remedy) if part),
+    )
+    return error.exit_code

@@ -1,0 +1,64 @@
+"""The options that several commands share, each with its help.
+
+May not live here: what an option does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from replay.config import DEFAULT_RUN_FILE, RunConfig, load
+
+RunFileOption = Annotated[Path, Parameter(help="The run file.")]
+SetOption = Annotated[
+    list[str],
+    Parameter(
+        name="--set",
+        help="Change a key: strategy.0.params.fast=10. May be given again.",
+        negative=(),
+        show_default=False,
+    ),
+]
+FeedOption = Annotated[
+    list[str],
+    Parameter(
+        name="--feed",
+        help="Replace the run file's feeds by this URI. May be given again.",
+        negative=(),
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool,
+    Parameter(
+        name="--json", help="Print result.json's object as the last line of stdout.", negative=(), show_default=False
+    ),
+]
+OutOption = Annotated[
+    Path | None, Parameter(name="--out", help="The run folder; by default runs/NAME/TIME under the working folder.")
+]
+
+DEFAULT_RUN = Path(DEFAULT_RUN_FILE)
+
+
+def read_config(run: Path, sets: list[str], feeds: list[str]) -> RunConfig:
+    """Load the run file with what the command line changes; a folder stands for the run.toml in it."""
+    path = run / DEFAULT_RUN_FILE if run.is_dir() else run
+    return load(path, sets=sets, feed=feeds or None)
+
+
+def default_out(config: RunConfig) -> Path:
+    """Name a run folder that does not exist yet, by the run file and the time of day."""
+    from datetime import UTC, datetime
+
+    stem = config.path.stem if config.path is not None else "run"
+    base = Path("runs") / stem
+    name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder, copy = base / name, 1
+    while folder.exists():
+        copy += 1
+        folder = base / f"{name}-{copy}"
+    return folder

@@ -1,0 +1,36 @@
+"""`replay paper`: a session on live data with simulated fills, a journal and metrics.
+
+May not live here: what a session is; that is `replay.session`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from replay.cli.options import DEFAULT_RUN, FeedOption, JsonOption, RunFileOption, SetOption, read_config
+from replay.cli.results import show
+from replay.cli.screen import Progress
+
+
+def paper(
+    run: RunFileOption = DEFAULT_RUN,
+    /,
+    *,
+    session: Annotated[
+        Path | None, Parameter(help="The session folder; by default sessions/NAME under the working folder.")
+    ] = None,
+    json: JsonOption = False,
+    sets: SetOption = [],  # noqa: B006 (cyclopts reads it, nobody changes it)
+    feeds: FeedOption = [],  # noqa: B006
+) -> int:
+    """Run a strategy on live data with simulated fills. Ctrl-C ends it in order; started again, it goes on."""
+    config = read_config(run, sets, feeds)
+    from replay import modes
+
+    stem = config.path.stem if config.path is not None else "run"
+    with Progress("paper") as progress:
+        result = modes.paper(config, session or Path("sessions") / stem, progress=progress)
+    return show(result, as_json=json)
