@@ -1,0 +1,35 @@
+"""The run files in the documents can be run: each parses without an error.
+
+No document is changed here.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from replay import config
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RUN_FILES = [
+    pytest.param(block, id=f"{path.relative_to(ROOT)}-{index}")
+    for path in DOCUMENTS
+    if path.exists()
+    for index, block in enumerate(re.findall(r"```toml\n(.*?)```", path.read_text(), re.DOTALL))
+    if "[[strategy]]" in block and "[account]" in block
+]
+
+
+@pytest.mark.parametrize("text", RUN_FILES)
+def test_a_run_file_in_the_documents_is_valid(text: str) -> None:
+    config.parse(text)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("**/run*.toml")), ids=str)
+def test_a_run_file_in_the_repository_is_valid(path: Path) -> None:
+    if any(part.startswith(".") or part in ("target", "runs", "sessions") for part in path.relative_to(ROOT).parts):
+        pytest.skip("made by a run")
+    config.load(path)
