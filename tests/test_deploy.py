@@ -1,0 +1,49 @@
+"""What stands under deploy/ and in docker-compose.yml: it names files that exist and a run that is valid.
+
+May not live here: anything that starts a container; `./dev lint` checks the compose file against its schema.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from replay import config
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+PROMETHEUS = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+
+
+def test_every_file_that_the_image_copies_exists() -> None:
+    copied = re.findall(r"^COPY (?:--chown=\S+ )?([^\s-]\S*) \S+$", DOCKERFILE, flags=re.MULTILINE)
+    assert copied
+    for source in copied:
+        assert (ROOT / source).exists(), source
+
+
+def test_every_file_that_compose_mounts_exists() -> None:
+    mounted = re.findall(r"- \./(\S+?):", COMPOSE)
+    assert mounted
+    for source in mounted:
+        assert (ROOT / source).exists(), source
+
+
+def test_compose_publishes_nothing_beyond_this_machine() -> None:
+    ports = re.findall(r'- "([\d.:]+:\d+)"', COMPOSE)
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_the_image_is_named_by_the_version_of_the_package() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"image: tickreplay:{version}\n" in COMPOSE
+
+
+def test_the_run_of_the_container_is_valid_and_serves_where_prometheus_looks() -> None:
+    run = config.load(ROOT / "deploy" / "paper.toml", sets=['metrics.host="0.0.0.0"'])
+    assert run.metrics.port is not None
+    assert f'"127.0.0.1:{run.metrics.port}"' in PROMETHEUS
+    assert f'"127.0.0.1:{run.metrics.port}:{run.metrics.port}"' in COMPOSE
