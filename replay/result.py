@@ -1,0 +1,576 @@
+"""The result of a run: its statistics, digest and tables, in memory or in a run folder, and what builds it as it goes.
+
+May not live here: how a statistic is computed (stats/), what an event means (projections.py), who runs the engine.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from replay import events as event_log
+from replay.errors import DataError, JournalError, UsageError
+from replay.marks import MarkSampler
+from replay.projections import (
+    EQUITY_POINTS,
+    FILLS,
+    MARKS,
+    ORDERS,
+    POSITIONS,
+    TRADES,
+    OrderProjection,
+    PositionProjection,
+    RunScales,
+    equity_table,
+    fills_table,
+)
+from replay.stats.chart import thin
+from replay.stats.drawdown import DrawdownTracker
+from replay.stats.exposure import ExposureTracker
+from replay.stats.periods import PeriodCloses, period_of
+from replay.stats.summary import Figures, Summary, render, summary
+from replay.tables import Column, Table, TableWriter, replace_file
+
+RESULT_VERSION = 1
+RESULT_FILE = "result.json"
+EVENTS_FILE = "events.bin"
+
+SCHEMAS: dict[str, tuple[Column, ...]] = {
+    "fills": FILLS,
+    "orders": ORDERS,
+    "positions": POSITIONS,
+    "trades": TRADES,
+    "equity": EQUITY_POINTS,
+    "marks": MARKS,
+}
+"""The tables of a run; each is the file NAME.arrow of the run folder."""
+
+_SPOOL_BYTES = 4 * 1024 * 1024
+_EVENT_BATCH_BYTES = 256 * 1024
+_POINT_BATCH = 1_024
+_CHART_POINTS = 2_048
+
+Opened = TypeVar("Opened")
+
+
+class Result:
+    """What a run came to.
+
+    `stats` holds the statistics (fractions, account currency, ns); `fills`, `orders`, `positions`, `trades`, `equity`
+    and `marks` are tables, read when first asked for. Printed, it shows the statistics; in a notebook, with a chart.
+    """
+
+    def __init__(self, document: Mapping[str, Any], sources: Mapping[str, Path | IO[bytes]]) -> None:
+        """Take the object of result.json and, by name, where the Arrow streams and `events` are."""
+        self.document: dict[str, Any] = dict(document)
+        self._sources = dict(sources)
+        self._tables: dict[str, Table] = {}
+
+    # -- what it says
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return str(self.document["name"])
+
+    @property
+    def stats(self) -> Summary:
+        """The statistics in their order; None where one is undefined."""
+        values: Summary = self.document["statistics"]
+        return values
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the event log: two runs are the same exactly if their digests are."""
+        return str(self.document["digest"])
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was stopped before the end of its tape."""
+        return bool(self.document["interrupted"])
+
+    @property
+    def currency(self) -> str:
+        """The account's currency: that of all money in `stats`."""
+        return str(self.document["currency"])
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """Counters of the engine, the sequencer and the feeds."""
+        return dict(self.document["counts"])
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds of wall time by phase."""
+        return dict(self.document["timings"])
+
+    @property
+    def open_orders(self) -> list[Any]:
+        """Orders that were open when the run ended: the end of a tape decides nothing."""
+        return list(self.document["state"].get("open_orders", []))
+
+    @property
+    def in_flight(self) -> list[Any]:
+        """Commands that had not reached their venue when the run ended."""
+        return list(self.document["state"].get("in_flight", []))
+
+    @property
+    def open_positions(self) -> list[Any]:
+        """Positions held when the run ended."""
+        return list(self.document["state"].get("positions", []))
+
+    @property
+    def balances(self) -> dict[str, Any]:
+        """Balances of the account by currency when the run ended."""
+        return dict(self.document["state"].get("balances", {}))
+
+    # -- tables
+
+    @property
+    def fills(self) -> Table:
+        """One row per fill."""
+        return self.table("fills")
+
+    @property
+    def orders(self) -> Table:
+        """One row per order, by order id."""
+        return self.table("orders")
+
+    @property
+    def positions(self) -> Table:
+        """One row per change of a position."""
+        return self.table("positions")
+
+    @property
+    def trades(self) -> Table:
+        """One row per round trip, in the order of their ends."""
+        return self.table("trades")
+
+    @property
+    def equity(self) -> Table:
+        """One row per equity point."""
+        return self.table("equity")
+
+    @property
+    def marks(self) -> Table:
+        """A thinned series of each instrument's mark."""
+        return self.table("marks")
+
+    def table(self, name: str) -> Table:
+        """Give a table by its name; it is read once and kept."""
+        if name not in self._tables:
+            source = self._sources.get(name)
+            if source is None or (isinstance(source, Path) and not source.exists()):
+                place = str(self.folder) if self.folder else self.name
+                raise DataError(f"the run has no {name} table", place=place)
+            if not isinstance(source, Path):
+                source.seek(0)
+            table = Table.read(name, SCHEMAS[name], source)
+            if name == "orders":
+                table = table.slice(np.argsort(table.integers("order_id"), kind="stable"))
+            self._tables[name] = table
+        return self._tables[name]
+
+    @property
+    def folder(self) -> Path | None:
+        """The run folder, where there is one."""
+        source = self._sources.get("fills")
+        return source.parent if isinstance(source, Path) else None
+
+    # -- keeping it
+
+    @staticmethod
+    def load(folder: str | Path) -> Result:
+        """Read a run folder. Raises UsageError where it is none, DataError where result.json cannot be read."""
+        path = Path(folder)
+        file = path / RESULT_FILE
+        if not file.is_file():
+            raise UsageError(
+                f"{path} is not a run folder: it has no {RESULT_FILE}", remedy="give the --out folder of a run"
+            )
+        try:
+            document = msgspec.json.decode(file.read_bytes())
+            found = document["result_version"]
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise DataError(f"not the result of a run: {error}", place=str(file)) from error
+        if found != RESULT_VERSION:
+            raise DataError(
+                f"result_version is {found}, this version of replay reads {RESULT_VERSION}", place=str(file)
+            )
+        return Result(document, _folder_sources(path))
+
+    def save(self, folder: str | Path) -> None:
+        """Write result.json, the event log and the tables into a folder, made if need be."""
+        path = Path(folder)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            for name, target in _folder_sources(path).items():
+                assert isinstance(target, Path)
+                source = self._sources.get(name)
+                if isinstance(source, Path):
+                    if source.exists() and not (target.exists() and source.samefile(target)):
+                        shutil.copyfile(source, target)
+                elif source is not None:
+                    source.seek(0)
+                    with open(target, "wb") as file:
+                        shutil.copyfileobj(source, file)
+        except OSError as error:
+            raise JournalError(f"cannot write the run folder: {error.strerror or error}", place=str(path)) from error
+        replace_file(path / RESULT_FILE, self.to_json(indent=2))
+
+    def to_json(self, indent: int = 0) -> bytes:
+        """Give the object of result.json as bytes, on one line unless `indent` says otherwise."""
+        data = msgspec.json.encode(self.document, enc_hook=_plain)
+        return msgspec.json.format(data, indent=indent) + b"\n" if indent else data
+
+    # -- showing it
+
+    def report(self) -> str:
+        """Give the statistics as lines for a terminal, with a chart of the equity."""
+        lines = [render(self.stats, self.currency, self._chart())]
+        if self.interrupted:
+            lines.insert(0, "INTERRUPTED: a partial result\n")
+        lines.append(f"\ndigest {self.digest}")
+        return "\n".join(lines)
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw marks with fills, equity and drawdown; write the file `path` (png, svg, pdf) or give the figure.
+
+        Raises UsageError where the extra `report` is not installed.
+        """
+        from replay.stats.figure import draw
+
+        return draw(self, path)
+
+    def __repr__(self) -> str:
+        return f"{self.name}\n{self.report()}"
+
+    def _repr_html_(self) -> str:
+        pieces = [f"<pre>{escape(self.report())}</pre>"]
+        chart = self._chart()
+        if len(chart) > 1:
+            pieces.append(_svg(chart))
+        return f"<div><strong>{escape(self.name)}</strong>{''.join(pieces)}</div>"
+
+    def _chart(self) -> NDArray[np.float64]:
+        try:
+            return thin(self.equity["equity"], _CHART_POINTS)
+        except DataError:
+            return np.zeros(0)
+
+
+class ResultBuilder:
+    """Takes a run's events, equity points and records as they come, and makes the Result of them.
+
+    With a folder, the event log and the Arrow files are written as the run goes on; without, they are kept in memory,
+    and in temporary files when they grow. Either way a run of any length needs bounded memory.
+    """
+
+    def __init__(
+        self,
+        setup: bytes,
+        ledger_scales: Sequence[int],
+        *,
+        folder: str | Path | None = None,
+        name: str = "run",
+        periods_per_year: float = 365.0,
+        keeps_events: bool = True,
+    ) -> None:
+        """Start with the engine's setup and `Engine.ledger_scales()`.
+
+        `keeps_events=False` leaves events.bin to another sink. Raises JournalError where the folder cannot be written.
+        """
+        self._scales = RunScales(setup, ledger_scales)
+        self._name = name
+        self._folder = Path(folder) if folder is not None else None
+        self._periods_per_year = periods_per_year
+        self._closes = PeriodCloses(period_of(periods_per_year))
+        if self._folder is not None:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise JournalError(f"cannot make the run folder: {error.strerror}", place=str(self._folder)) from error
+        self._sources: dict[str, Path | IO[bytes]] = {name: self._target(name) for name in SCHEMAS}
+        self._writers = {name: TableWriter(name, SCHEMAS[name], self._sources[name]) for name in SCHEMAS}
+        self._events: IO[bytes] | None = None
+        if keeps_events:
+            self._events = self._open_events()
+        self._orders = OrderProjection(self._scales)
+        self._positions = PositionProjection(self._scales)
+        self._marks = MarkSampler(self._scales)
+        self._pending_events: list[bytes] = []
+        self._pending_event_bytes = 0
+        self._pending_points: list[NDArray[Any]] = []
+        self._pending_point_count = 0
+        self._event_count = 0
+        self._trade_results: list[NDArray[np.float64]] = []
+        self._drawdown: DrawdownTracker | None = None
+        self._exposure = ExposureTracker()
+        self._start_ns: int | None = None
+        self._end_ns: int | None = None
+        self._start_equity = self._scales.start_equity
+        self._end_equity: float | None = None
+        self._is_closed = False
+
+    # -- what comes in
+
+    def add_events(self, data: bytes) -> None:
+        """Take events of `Engine.take_events()` in their order (n * 128 bytes)."""
+        if not data:
+            return
+        if self._events is not None:
+            _guard_disk(lambda: self._write_events(data), self._place(EVENTS_FILE))
+        self._event_count += len(data) // event_log.EVENT_BYTES
+        self._pending_events.append(data)
+        self._pending_event_bytes += len(data)
+        if self._pending_event_bytes >= _EVENT_BATCH_BYTES:
+            self._project_events()
+
+    def add_equity(self, data: bytes) -> None:
+        """Take equity points of `Engine.take_equity()` in their order."""
+        if not data:
+            return
+        points = np.frombuffer(data, dtype=event_log.EQUITY)
+        self._pending_points.append(points)
+        self._pending_point_count += len(points)
+        if self._pending_point_count >= _POINT_BATCH:
+            self._project_equity()
+
+    def add_records(self, records: NDArray[Any]) -> None:
+        """Take the admitted records of the tape, for buy and hold and the series of marks; only a few are looked at."""
+        self._writers["marks"].add(self._marks.add(records))
+
+    def flush(self) -> None:
+        """Bring all that came in so far to the files, so that others can read it (live sessions, now and then)."""
+        self._project_events()
+        self._project_equity()
+        self._writers["marks"].add(self._marks.flush())
+        for writer in self._writers.values():
+            writer.flush()
+        if self._events is not None:
+            _guard_disk(self._events.flush, self._place(EVENTS_FILE))
+
+    # -- what comes out
+
+    def summary(self) -> Summary:
+        """Compute the statistics of what came in so far."""
+        self._project_events()
+        self._project_equity()
+        self._writers["marks"].add(self._marks.flush())
+        currency = self._scales.account_currency
+        fees = self._positions.fees()
+        is_known = all(name == currency or amount == 0.0 for name, amount in fees.items())
+        baseline = self._start_equity
+        figures = Figures(
+            periods_per_year=self._periods_per_year,
+            start_ns=self._start_ns,
+            end_ns=self._end_ns,
+            start_equity=baseline,
+            end_equity=self._end_equity if self._end_equity is not None else baseline,
+            returns=self._closes.returns(baseline) if baseline is not None else np.zeros(0),
+            maximum_drawdown=self._drawdown.maximum if self._drawdown is not None else None,
+            longest_drawdown_ns=self._drawdown.longest_ns if self._drawdown is not None else None,
+            fees=fees.get(currency, 0.0) if is_known else None,
+            orders=self._orders.count,
+            fills=self._writers["fills"].rows,
+            trade_results=np.concatenate([np.zeros(0), *self._trade_results]),
+            time_in_market=self._exposure.share,
+            average_equity=self._exposure.average_equity,
+            traded_value=self._positions.traded().get(currency, 0.0),
+            marks=self._marks.ends(),
+        )
+        return summary(figures)
+
+    def finish(
+        self,
+        *,
+        digest: str,
+        state: Mapping[str, Any] | None = None,
+        counts: Mapping[str, Any] | None = None,
+        timings: Mapping[str, float] | None = None,
+        interrupted: bool = False,
+        versions: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Result:
+        """Write what is left and give the Result; with a folder, result.json is written last.
+
+        `state` is `Engine.state()`; `extra` adds entries to result.json. May be called once.
+        """
+        statistics = self.summary()
+        self._writers["orders"].add(self._orders.still_open())
+        self.close()
+        document: dict[str, Any] = {
+            "result_version": RESULT_VERSION,
+            "name": self._name,
+            "digest": digest,
+            "events": self._event_count,
+            "interrupted": interrupted,
+            "currency": self._scales.account_currency,
+            "statistics": statistics,
+            "counts": dict(counts or {}),
+            "timings": dict(timings or {}),
+            "state": dict(state or {}),
+            "instruments": [
+                {"symbol": row.symbol, "price_decimals": row.price_decimals, "size_decimals": row.size_decimals}
+                for row in self._scales.instruments
+            ],
+            "strategies": list(self._scales.strategies),
+            "currencies": [
+                {"name": name, "decimals": decimals, "ledger_scale": scale}
+                for name, decimals, scale in zip(
+                    self._scales.currencies, self._scales.currency_decimals, self._scales.ledger_scales, strict=True
+                )
+            ],
+            "versions": {**_versions(), **(versions or {})},
+            **(extra or {}),
+        }
+        # Through JSON and back: a result in memory is then what the loaded one is.
+        document = msgspec.json.decode(msgspec.json.encode(document, enc_hook=_plain))
+        result = Result(document, self._result_sources())
+        if self._folder is not None:
+            replace_file(self._folder / RESULT_FILE, result.to_json(indent=2))
+        return result
+
+    def close(self) -> None:
+        """Close all files with what they have; for a run that fails before `finish`. May be called again."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        steps: list[Callable[[], object]] = [self.flush, *(writer.close for writer in self._writers.values())]
+        if self._events is not None and self._folder is not None:
+            closing = self._events.close
+            steps.append(lambda: _guard_disk(closing, self._place(EVENTS_FILE)))
+        first_error: JournalError | None = None
+        for step in steps:
+            try:
+                step()
+            except JournalError as error:
+                first_error = first_error or error
+        if first_error is not None:
+            raise first_error
+
+    # -- inside
+
+    def _project_events(self) -> None:
+        if not self._pending_events:
+            return
+        events = event_log.from_bytes(b"".join(self._pending_events))
+        self._pending_events, self._pending_event_bytes = [], 0
+        self._writers["orders"].add(self._orders.add(events))
+        fills = events[events["kind"] == event_log.EventKind.FILL]
+        if not len(fills):
+            return
+        self._writers["fills"].add(fills_table(fills, self._scales))
+        positions, trades = self._positions.add(fills)
+        self._writers["positions"].add(positions)
+        self._writers["trades"].add(trades)
+        if len(trades):
+            net = trades["net"]
+            is_counted = ~np.isnan(net) & (trades["currency"] == self._scales.account_currency)
+            self._trade_results.append(net[is_counted])
+
+    def _project_equity(self) -> None:
+        if not self._pending_points:
+            return
+        points = np.concatenate(self._pending_points)
+        self._pending_points, self._pending_point_count = [], 0
+        self._writers["equity"].add(equity_table(points))
+        start_ns = self._scales.trading_start_ns
+        if start_ns is not None and self._start_ns is None:
+            points = points[points["ts"] >= start_ns]
+            if not len(points):
+                return
+        ts = np.ascontiguousarray(points["ts"])
+        equity = np.ascontiguousarray(points["equity"])
+        if self._start_ns is None:
+            self._start_ns = int(ts[0])
+            if self._start_equity is None:
+                self._start_equity = float(equity[0])
+            self._drawdown = DrawdownTracker(self._start_ns, self._start_equity)
+        assert self._drawdown is not None
+        self._drawdown.add(ts, equity)
+        self._exposure.add(ts, equity, points["exposure"])
+        self._closes.add(ts, equity)
+        self._end_ns = int(ts[-1])
+        self._end_equity = float(equity[-1])
+
+    def _target(self, name: str) -> Path | IO[bytes]:
+        if self._folder is not None:
+            return self._folder / f"{name}.arrow"
+        return _Spool(max_size=_SPOOL_BYTES)
+
+    def _open_events(self) -> IO[bytes]:
+        if self._folder is None:
+            return _Spool(max_size=_SPOOL_BYTES)
+        path = self._folder / EVENTS_FILE
+        return _guard_disk(lambda: open(path, "wb"), str(path))
+
+    def _write_events(self, data: bytes) -> None:
+        assert self._events is not None
+        self._events.write(data)
+
+    def _place(self, file: str) -> str:
+        return str(self._folder / file) if self._folder is not None else f"<{file}>"
+
+    def _result_sources(self) -> dict[str, Path | IO[bytes]]:
+        if self._folder is not None:
+            return _folder_sources(self._folder)
+        sources = dict(self._sources)
+        if self._events is not None:
+            sources["events"] = self._events
+        return sources
+
+
+class _Spool(tempfile.SpooledTemporaryFile[bytes]):
+    """A file in memory that moves to the disk when it grows, and goes with whoever holds it."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _folder_sources(folder: Path) -> dict[str, Path | IO[bytes]]:
+    sources: dict[str, Path | IO[bytes]] = {name: folder / f"{name}.arrow" for name in SCHEMAS}
+    sources["events"] = folder / EVENTS_FILE
+    return sources
+
+
+def _guard_disk(step: Callable[[], Opened], place: str) -> Opened:
+    try:
+        return step()
+    except OSError as error:
+        raise JournalError(f"cannot write: {error.strerror or error}", place=place) from error
+
+
+def _versions() -> dict[str, str]:
+    try:
+        own = version("tickreplay")
+    except PackageNotFoundError:
+        own = "not installed"
+    return {"replay": own, "python": platform.python_version(), "numpy": np.__version__}
+
+
+def _plain(value: Any) -> Any:
+    """Turn what JSON has no form for into what it has: numpy numbers, and text for the rest (decimals, paths)."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value)
+
+
+def _svg(values: NDArray[np.float64], width: int = 640, height: int = 120) -> str:
+    """Draw the values as one line of an inline SVG image."""
+    low, high = float(np.min(values)), float(np.max(values))
+    across = np.linspace(0, width, len(values))
+    down = height - (values - low) / ((high - low) or 1.0) * height
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across.tolist(), down.tolist(), strict=True))
+    line = f"<polyline fill='none' stroke='currentColor' points='{points}'/>"
+    return f"<svg viewBox='0 0 {width} {height}' width='{width}' height='{height}' role='img'>{line}</svg>"

@@ -1,0 +1,120 @@
+"""Netting positions at average cost: KNOWN_GOOD A01 and A03, rounding of the released cost, flips, round trips."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replay.positions import Position, half_even
+
+
+def _value(price: int, size: int) -> int:
+    return price * size
+
+
+@pytest.mark.parametrize(
+    ("numerator", "denominator", "expected"),
+    [
+        (5, 10, 0),
+        (15, 10, 2),
+        (25, 10, 2),
+        (-5, 10, 0),
+        (-15, 10, -2),
+        (-25, 10, -2),
+        (16, 10, 2),
+        (-16, 10, -2),
+        (14, 10, 1),
+        (-14, 10, -1),
+        (7, 1, 7),
+        (1, 3, 0),
+        (2, 3, 1),
+        (-2, 3, -1),
+    ],
+)
+def test_half_even_rounds_ties_to_the_even_neighbour(numerator: int, denominator: int, expected: int) -> None:
+    assert half_even(numerator, denominator) == expected
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(1, 10**15))
+def test_half_even_is_what_exact_fractions_round_to(numerator: int, denominator: int) -> None:
+    assert half_even(numerator, denominator) == round(Fraction(numerator, denominator))
+
+
+def test_a01_average_price_and_realised_of_five_fills() -> None:
+    # Amounts in units of 1e-8; the fee is 0.01 % of the notional and counts in the published P&L.
+    unit = 10**8
+    position = Position(lambda price, size: price * size * unit)
+    published = []
+    for is_buy, size, price in [(True, 12, 100), (True, 17, 99), (False, 9, 101), (False, 4, 105), (True, 3, 103)]:
+        fee = price * size * unit // 10_000
+        changes, _ = position.fill(is_buy, price, size, fee, 0, 1)
+        change = changes[-1]
+        net = (change.realised - change.fees) / unit
+        published.append((change.quantity, change.cost / unit / change.quantity, net))
+    assert published[1] == pytest.approx((29, 99.41379310344827, -0.28830000), rel=1e-12)
+    assert published[2][0] == 20 and published[2][2] == pytest.approx(13.89666207, abs=5e-9)
+    assert published[3][0] == 16 and published[3][2] == pytest.approx(36.19948966, abs=5e-9)
+    assert published[4][0] == 19
+    assert published[4][1] == pytest.approx(99.98003629764065, rel=1e-9)
+    assert published[4][2] == pytest.approx(36.16858966, abs=5e-9)
+
+
+def test_a03_a_flip_is_one_fill_two_changes_with_the_fee_shared_in_proportion() -> None:
+    # Prices in 1e-5, amounts in 1e-7 (so that 2.2506 is exact). The source books the whole fee of the flipping fill on
+    # both parts (16.25 and -2.25); here it is shared by size: 100,000 of 150,000.
+    position = Position(lambda price, size: price * size * 100)
+    position.fill(True, 75_000, 100_000, 15_000_000, 1, 1)
+    changes, trip = position.fill(False, 75_020, 150_000, 22_506_000, 2, 2)
+    assert [change.quantity for change in changes] == [0, -50_000]
+    assert trip is not None and trip.is_long and trip.gross == 200_000_000
+    assert trip.fees == 15_000_000 + 15_004_000
+    assert changes[1].fees == 15_000_000 + 22_506_000
+    changes, trip = position.fill(True, 75_030, 50_000, 7_503_000, 3, 3)
+    assert trip is not None and not trip.is_long
+    assert trip.gross == -50_000_000 and trip.fees == 22_506_000 - 15_004_000 + 7_503_000
+    assert (trip.entry_time, trip.exit_time, trip.max_size) == (2, 3, 50_000)
+
+
+def test_closing_a_part_releases_the_cost_half_even_and_the_last_close_all_of_it() -> None:
+    position = Position(_value)
+    position.fill(True, 1, 1, 0, 0, 1)
+    position.fill(True, 2, 1, 0, 0, 2)
+    position.fill(True, 2, 2, 0, 0, 3)
+    assert position.cost == 7
+    (change,), trip = position.fill(False, 10, 2, 0, 0, 4)
+    assert trip is None and change.cost == 7 - 4 and change.realised == 20 - 4  # 3.5 rounds to 4
+    (change,), trip = position.fill(False, 10, 2, 0, 0, 5)
+    assert trip is not None and change.cost == 0 and change.realised == 40 - 7
+    assert trip.gross == 33 and trip.max_size == 4 and trip.fills == 5
+
+
+FILLS = st.lists(st.tuples(st.booleans(), st.integers(1, 500), st.integers(1, 9), st.integers(-3, 20)), max_size=60)
+
+
+@given(FILLS)
+def test_realised_and_cost_always_add_up_to_the_cash_that_flowed(fills: list[tuple[bool, int, int, int]]) -> None:
+    position = Position(_value)
+    cash = fees = quantity = 0
+    trips = []
+    for turn, (is_buy, price, size, fee) in enumerate(fills):
+        changes, trip = position.fill(is_buy, price, size, fee, turn, turn)
+        cash += -price * size if is_buy else price * size
+        quantity += size if is_buy else -size
+        fees += fee
+        assert changes[-1].quantity == quantity
+        assert len(changes) in (1, 2) and (len(changes) == 1 or changes[0].quantity == 0)
+        if trip is not None:
+            trips.append(trip)
+            assert changes[0].quantity == 0
+    signed_cost = position.cost if quantity > 0 else -position.cost
+    assert position.realised - signed_cost == cash
+    assert position.fees == fees
+    if quantity == 0:
+        assert sum(trip.gross for trip in trips) == cash and sum(trip.fees for trip in trips) == fees
+    for trip in trips:
+        assert trip.entry_size == trip.exit_size
+        value = trip.exit_value - trip.entry_value
+        assert trip.gross == (value if trip.is_long else -value)
