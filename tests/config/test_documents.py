@@ -39,3 +39,8 @@ REPOSITORY = [
 @pytest.mark.parametrize("path", REPOSITORY, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_run_file_in_the_repository_is_valid(path: Path) -> None:
     config.load(path)
+
+
+def test_the_reference_of_the_run_file_is_the_one_in_the_code() -> None:
+    text = (ROOT / "docs" / "run-file.md").read_text()
+    assert text.partition("a test compares. -->\n\n")[2] == config.schema_markdown()
