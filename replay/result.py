@@ -320,6 +320,7 @@ class ResultBuilder:
         self._end_ns: int | None = None
         self._start_equity = self._scales.start_equity
         self._end_equity: float | None = None
+        self._engine_marks: dict[str, tuple[float | None, float | None]] = {}
         self._is_closed = False
 
     # -- what comes in
@@ -387,7 +388,7 @@ class ResultBuilder:
             time_in_market=self._exposure.share,
             average_equity=self._exposure.average_equity,
             traded_value=self._positions.traded().get(currency, 0.0),
-            marks=self._marks.ends(),
+            marks={**self._marks.ends(), **self._engine_marks},
         )
         return summary(figures)
 
@@ -404,8 +405,10 @@ class ResultBuilder:
     ) -> Result:
         """Write what is left and give the Result; with a folder, result.json is written last.
 
-        `state` is `Engine.state()`; `extra` adds entries to result.json. May be called once.
+        `state` is `Engine.state()`: it gives the last equity point and exact marks, too. `extra` adds entries to
+        result.json. May be called once.
         """
+        self._take_state(state or {})
         statistics = self.summary()
         self._writers["orders"].add(self._orders.still_open())
         self.close()
@@ -460,6 +463,37 @@ class ResultBuilder:
             raise first_error
 
     # -- inside
+
+    def _take_state(self, state: Mapping[str, Any]) -> None:
+        """Take the engine's own marks where it has them, and its equity at the end as the last point."""
+        self._writers["marks"].add(self._marks.flush())
+        seen = self._marks.ends()
+        for symbol, (first, last) in state.get("marks", {}).items():
+            earlier, later = seen.get(symbol, (None, None))
+            # The engine's first mark may lie in the warmup, before trading began.
+            is_whole = self._scales.trading_start_ns is None and first is not None
+            self._engine_marks[symbol] = (float(first) if is_whole else earlier, later if last is None else float(last))
+        if state.get("equity") is None:
+            return
+        self._project_equity()
+        now_ns = int(state["now_ns"])
+        equity = float(state["equity"])
+        if self._end_ns is not None and (now_ns < self._end_ns or (now_ns, equity) == (self._end_ns, self._end_equity)):
+            return
+        cash = float(state.get("balances", {}).get(self._scales.account_currency, 0.0))
+        point = np.zeros(1, dtype=event_log.EQUITY)
+        point[0] = (now_ns, max(int(state.get("seq", 0)) - 1, 0), equity, cash, self._exposure_now(state))
+        self.add_equity(point.tobytes())
+
+    def _exposure_now(self, state: Mapping[str, Any]) -> float:
+        multipliers = {row.symbol: float(row.multiplier) for row in self._scales.instruments}
+        marks = self._engine_marks
+        total = 0.0
+        for row in state.get("positions", []):
+            symbol = row["symbol"]
+            mark = marks.get(symbol, (None, None))[1] or 0.0
+            total += abs(float(row["quantity"]) * mark * multipliers[symbol])
+        return total
 
     def _project_events(self) -> None:
         if not self._pending_events:

@@ -33,7 +33,8 @@ def returns_of(values: ArrayLike, start: float) -> Returns:
 def cumulative_returns(returns: ArrayLike) -> Returns:
     """Give the path prod(1 + r) - 1 after each period; a NaN keeps the level before it."""
     series = np.asarray(returns, dtype=np.float64)
-    return np.cumprod(1.0 + np.where(np.isnan(series), 0.0, series)) - 1.0
+    steps = 1.0 + np.where(np.isnan(series), 0.0, series)
+    return np.asarray(np.cumprod(steps) - 1.0, dtype=np.float64)
 
 
 def total_return(returns: ArrayLike) -> float | None:

@@ -24,9 +24,10 @@ STATE = {
     "open_orders": [{"id": 4}],
     "in_flight": [],
     "positions": [],
-    "balances": {"USDT": "100000.94"},
-    "equity": "100000.94",
+    "balances": {"USDT": "100000.88"},
+    "equity": "100000.88",
     "now_ns": 2 * DAY,
+    "seq": 3,
 }
 
 Setup = Callable[..., bytes]
@@ -92,7 +93,7 @@ def test_the_tables_of_a_small_run(result: Result) -> None:
 
 def test_what_was_open_at_the_end_is_listed(result: Result) -> None:
     assert result.open_orders == [{"id": 4}] and result.in_flight == [] and result.open_positions == []
-    assert result.balances == {"USDT": "100000.94"} and result.currency == "USDT"
+    assert result.balances == {"USDT": "100000.88"} and result.currency == "USDT"
     assert result.counts == {"engine": {"fills": 3}} and result.timings == {"run": 0.5}
     assert not result.interrupted and result.folder is None
 
@@ -173,6 +174,31 @@ def test_cash_in_several_currencies_starts_from_the_first_point(setup: Setup, po
     builder.add_equity(points((0, 50_010.0, 50_000.0), (DAY, 55_011.0, 55_001.0)))
     stats = builder.summary()
     assert stats["start_equity"] == 50_010.0 and stats["total_return"] == pytest.approx(0.1)
+
+
+def test_the_engine_s_state_gives_the_last_equity_point_and_exact_marks(setup: Setup, points: Points) -> None:
+    builder = ResultBuilder(setup(), SCALES)
+    builder.add_equity(points((0, 100_000.0, 0.0)))
+    builder.add_records(_records())
+    state = {
+        "equity": "100250.5",
+        "now_ns": 3 * DAY,
+        "seq": 9,
+        "balances": {"USDT": "99750.5"},
+        "positions": [{"symbol": "BTCUSDT", "quantity": -2.0}, {"symbol": "ETHUSDT", "quantity": 0.0}],
+        "marks": {"BTCUSDT": ("100.0", "125.0"), "ETHUSDT": (None, None)},
+    }
+    result = builder.finish(digest="0", state=state)
+    assert result.equity.row(-1) == {
+        "time": 3 * DAY,
+        "tape_seq": 8,
+        "equity": 100_250.5,
+        "cash": 99_750.5,
+        "exposure": 250.0,
+    }
+    assert result.stats["end_equity"] == 100_250.5 and result.stats["end_ns"] == 3 * DAY
+    assert result.stats["buy_and_hold_return.BTCUSDT"] == 0.25
+    assert result.stats["buy_and_hold_return.ETHUSDT"] is None
 
 
 def test_a_flush_makes_a_live_run_readable(setup: Setup, log: Any, points: Points, tmp_path: Path) -> None:
