@@ -1,0 +1,104 @@
+//! Gzip to bytes, in chunks of any size; several members in a row are one stream.
+//! May not live here: files, or what the bytes mean.
+
+use std::io::Write;
+
+use flate2::write::MultiGzDecoder;
+
+use crate::error::IngestError;
+
+/// An inflater: compressed bytes in, bytes out.
+#[derive(Debug)]
+pub struct Gunzip {
+    inflater: MultiGzDecoder<Vec<u8>>,
+    consumed: u64,
+}
+
+impl Default for Gunzip {
+    fn default() -> Gunzip {
+        Gunzip {
+            inflater: MultiGzDecoder::new(Vec::new()),
+            consumed: 0,
+        }
+    }
+}
+
+impl Gunzip {
+    /// Takes compressed bytes and returns what they inflate to.
+    ///
+    /// Errors: bytes that are not gzip, or whose checksum is wrong.
+    pub fn feed(&mut self, data: &[u8]) -> Result<Vec<u8>, IngestError> {
+        let result = self.inflater.write_all(data).and_then(|()| self.inflater.flush());
+        if let Err(error) = result {
+            return Err(IngestError::data(
+                "bad_gzip",
+                format!("is not gzip: {error}"),
+                "check how the file was written or copied".to_string(),
+            )
+            .at(format!("behind byte {} of the compressed file", self.consumed)));
+        }
+        self.consumed += data.len() as u64;
+        Ok(std::mem::take(self.inflater.get_mut()))
+    }
+
+    /// Takes the end of the file; returns what was still inside.
+    ///
+    /// Errors: a file that ends inside a member.
+    pub fn finish(&mut self) -> Result<Vec<u8>, IngestError> {
+        match self.inflater.try_finish() {
+            Ok(()) => Ok(std::mem::take(self.inflater.get_mut())),
+            Err(_) => Err(IngestError::data(
+                "truncated",
+                format!("the gzip file is cut off after {} bytes", self.consumed),
+                "copy it again: what came before was read, the rest is missing".to_string(),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::write::GzEncoder;
+    use flate2::Compression;
+
+    fn zipped(data: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn inflate(data: &[u8], chunk: usize) -> Result<Vec<u8>, IngestError> {
+        let mut gunzip = Gunzip::default();
+        let mut out = Vec::new();
+        for part in data.chunks(chunk) {
+            out.extend(gunzip.feed(part)?);
+        }
+        out.extend(gunzip.finish()?);
+        Ok(out)
+    }
+
+    #[test]
+    fn members_in_a_row_are_one_stream_in_chunks_of_any_size() {
+        let text: Vec<u8> = (0..50_000_u32).flat_map(|number| number.to_le_bytes()).collect();
+        let mut data = zipped(&text);
+        data.extend(zipped(b"tail"));
+        let expected = [text, b"tail".to_vec()].concat();
+        for chunk in [1, 7, 4096, data.len()] {
+            assert_eq!(inflate(&data, chunk).unwrap(), expected, "chunks of {chunk}");
+        }
+    }
+
+    #[test]
+    fn a_cut_file_and_one_that_is_not_gzip_are_errors() {
+        let data = zipped(&vec![7; 100_000]);
+        for length in [1, 5, data.len() / 2, data.len() - 1] {
+            assert_eq!(inflate(&data[..length], 64).unwrap_err().reason, "truncated", "{length} bytes");
+        }
+        assert_eq!(inflate(b"timestamp,open\n1,2\n", 64).unwrap_err().reason, "bad_gzip");
+        let mut wrong = data.clone();
+        let last = wrong.len() - 8;
+        wrong[last] ^= 1;
+        assert_eq!(inflate(&wrong, wrong.len()).unwrap_err().reason, "bad_gzip");
+    }
+}
