@@ -80,7 +80,15 @@ mod tests {
 
     #[test]
     fn layout_of_an_event_is_pinned() {
-        let mut event = Event { tape_seq: 1, index: 2, kind: 3, side: 4, order_type: 5, time_in_force: 6, ..Event::default() };
+        let mut event = Event {
+            tape_seq: 1,
+            index: 2,
+            kind: 3,
+            side: 4,
+            order_type: 5,
+            time_in_force: 6,
+            ..Event::default()
+        };
         event.order_id = 7;
         event.strategy = 8;
         event.instrument = 9;
@@ -98,7 +106,10 @@ mod tests {
         assert_eq!(bytes[8..16], [2, 0, 0, 0, 3, 4, 5, 6]);
         assert_eq!(bytes[48..56], [12, 0, 13, 14, 15, 0, 0, 0]);
         assert_eq!((word(0), word(16), word(32), word(40)), (1, 7, 10, 11));
-        assert_eq!((7..14).map(|i| word(i * 8)).collect::<Vec<_>>(), [16, 17, 18, 19, 20, 21, 22]);
+        assert_eq!(
+            (7..14).map(|i| word(i * 8)).collect::<Vec<_>>(),
+            [16, 17, 18, 19, 20, 21, 22]
+        );
         assert_eq!((word(112), word(120)), (-3, -1));
         assert_eq!(event.amount(), -3);
     }

@@ -166,7 +166,11 @@ decoder!(BinanceDecoder, {
     #[pyo3(signature = (instruments, round_excess_decimals = false, receive_offset_ns = 0))]
     fn new(instruments: &[u8], round_excess_decimals: bool, receive_offset_ns: i64) -> PyResult<BinanceDecoder> {
         let instruments: Vec<InstrumentLayout> = parsed("the instruments", instruments)?;
-        let excess = if round_excess_decimals { Excess::Round } else { Excess::Error };
+        let excess = if round_excess_decimals {
+            Excess::Round
+        } else {
+            Excess::Error
+        };
         let decoder = binance::BinanceDecoder::new(&instruments, excess, receive_offset_ns);
         Ok(BinanceDecoder { decoder })
     }

@@ -1,0 +1,903 @@
+//! The engine: takes one record after the other and says when a strategy's handler is to be called.
+//! May not live here: fill rules (matching), money (ledger), or anything that calls out: the shell calls the handlers.
+//!
+//! `advance` is resumable: it returns the next handler call, or that the records are used up. Between two calls the shell
+//! runs the handler, whose commands wait in `commands` and are admitted when `advance` goes on. So nothing is ever
+//! borrowed while user code runs, and a handler sees one unchanging world.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::admission;
+use crate::command::Command;
+use crate::due::{Arrival, DueKind, Queue, Timer, VenueClock};
+use crate::equity::EquityCurve;
+use crate::event::{Event, EventKind};
+use crate::exchange::Exchange;
+use crate::ledger::Ledger;
+use crate::order::{Order, OrderRequest, OrderType, Side, TimeInForce, TriggerBy};
+use crate::reason::Reason;
+use crate::record::{Kind, OperatorCommand, Record, FLAG_BAR_LENGTH_MASK};
+use crate::rng::Rng;
+use crate::series::SeriesTable;
+use crate::setup::{Setup, Source};
+use crate::told;
+
+/// Items of one due list at one time, beyond which a strategy is taken to loop.
+pub const DUE_ITEMS_MAX: u32 = 10_000;
+/// Timers that may fire between two records.
+pub const TIMERS_IN_GAP_MAX: u32 = 1_000_000;
+
+/// Which handlers a strategy has: one bit each.
+pub mod handles {
+    pub const START: u32 = 1;
+    pub const QUOTE: u32 = 1 << 1;
+    pub const TRADE: u32 = 1 << 2;
+    pub const BAR: u32 = 1 << 3;
+    pub const BOOK: u32 = 1 << 4;
+    pub const ORDER: u32 = 1 << 5;
+    pub const FILL: u32 = 1 << 6;
+    pub const TIMER: u32 = 1 << 7;
+    pub const STOP: u32 = 1 << 8;
+}
+
+/// A handler that the shell is to call now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    Start,
+    /// The record is `Engine::record`.
+    Quote,
+    Trade,
+    Book,
+    /// The bar is the last one of this series.
+    Bar(u32),
+    /// The event is `Engine::event`.
+    Order,
+    Fill,
+    /// The timer's name.
+    Timer(u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// All records are taken.
+    Exhausted,
+    Call {
+        strategy: u32,
+        call: Call,
+    },
+}
+
+/// Why the engine stopped the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// One due list gave too many items at one time, or too many timers in one gap.
+    Livelock {
+        strategy: u32,
+        kind: &'static str,
+        time: i64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Phase {
+    Idle,
+    Start(u32),
+    DueBefore,
+    Apply,
+    DueAtRecord,
+    Operator(u32),
+    /// (strategy, how many of its closed bars are done)
+    Bars(u32, u32),
+    Own(u32),
+    DueAtEnd,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Engine {
+    pub exchange: Exchange,
+    /// What the strategies have been told the account owns.
+    pub told: Ledger,
+    pub series: SeriesTable,
+    pub equity: EquityCurve,
+    rngs: Vec<Rng>,
+    clocks: Vec<VenueClock>,
+    timers: Queue<Timer>,
+    /// The earliest of answers and timers; of each clock's items.
+    next_due: i64,
+    next_clock_due: Vec<i64>,
+    handlers: Vec<u32>,
+    /// Handlers that any strategy has.
+    any_handler: u32,
+    phase: Phase,
+    record: Record,
+    /// e and t of the record that is being taken (SEMANTICS, section 1).
+    event_time: i64,
+    take_time: i64,
+    is_stale: bool,
+    is_late: bool,
+    event: Event,
+    calling: Option<u32>,
+    commands: Vec<Command>,
+    disabled: Vec<bool>,
+    pub tape_seq: u64,
+    is_started: bool,
+    is_stopping: bool,
+    livelock_time: i64,
+    livelock_items: u32,
+    timers_in_gap: u32,
+}
+
+impl Engine {
+    /// `handlers`: the handlers of each strategy, as bits of [`handles`].
+    pub fn new(setup: Setup, handlers: &[u32]) -> Engine {
+        assert_eq!(
+            setup.strategies.len(),
+            handlers.len(),
+            "one set of handlers for each strategy"
+        );
+        let setup = Arc::new(setup);
+        Engine {
+            told: Ledger::new(&setup),
+            series: SeriesTable::new(setup.instruments.len()),
+            equity: EquityCurve::new(setup.equity_every),
+            rngs: (0..handlers.len())
+                .map(|index| Rng::new(setup.seed, index as u64))
+                .collect(),
+            clocks: (0..setup.clocks).map(|_| VenueClock::default()).collect(),
+            timers: Queue::default(),
+            next_due: i64::MAX,
+            next_clock_due: vec![i64::MAX; setup.clocks as usize],
+            handlers: handlers.to_vec(),
+            any_handler: handlers.iter().fold(0, |all, one| all | one),
+            phase: Phase::Idle,
+            record: Record::default(),
+            event_time: i64::MIN,
+            take_time: i64::MIN,
+            is_stale: false,
+            is_late: false,
+            event: Event::default(),
+            calling: None,
+            commands: Vec::new(),
+            disabled: vec![false; handlers.len()],
+            tape_seq: 0,
+            is_started: false,
+            is_stopping: false,
+            livelock_time: i64::MIN,
+            livelock_items: 0,
+            timers_in_gap: 0,
+            exchange: Exchange::new(setup),
+        }
+    }
+
+    pub fn setup(&self) -> &Arc<Setup> {
+        &self.exchange.setup
+    }
+
+    /// The strategy's clock.
+    pub fn now(&self) -> i64 {
+        self.exchange.now
+    }
+
+    /// The record that is being taken.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The answer that is being told.
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    pub fn rng(&mut self, strategy: u32) -> &mut Rng {
+        &mut self.rngs[strategy as usize]
+    }
+
+    /// Whether some record calls a handler: then the shell need not let go of its interpreter in between.
+    pub fn calls_per_record(&self) -> bool {
+        self.any_handler & (handles::QUOTE | handles::TRADE | handles::BAR | handles::BOOK) != 0
+    }
+
+    /// When the next timer is due, for a live shell.
+    pub fn next_timer(&self) -> Option<i64> {
+        let time = self.timers.next_time();
+        (time != i64::MAX).then_some(time)
+    }
+
+    /// Depths of the due lists: arrivals, answers, timers.
+    pub fn due_depths(&self) -> (usize, usize, usize) {
+        let arrivals = self.clocks.iter().map(|clock| clock.arrivals.len()).sum();
+        (arrivals, self.exchange.answers.len(), self.timers.len())
+    }
+
+    /// Commands under way to their venues, by venue time.
+    pub fn in_flight(&self) -> Vec<(i64, Arrival)> {
+        let mut all: Vec<_> = self
+            .clocks
+            .iter()
+            .flat_map(|clock| clock.arrivals.sorted())
+            .map(|row| (row.0, row.1, row.2))
+            .collect();
+        all.sort_by_key(|row| (row.0, row.1));
+        all.into_iter().map(|row| (row.0, row.2)).collect()
+    }
+
+    // -------------------------------------------------------------- the loop
+
+    /// Takes records from `records[*position..]` until a handler is to be called or all are taken.
+    ///
+    /// The shell passes the same records again after each call; commands given meanwhile are admitted first.
+    pub fn advance(&mut self, records: &[Record], position: &mut usize) -> Result<Step, Halt> {
+        if self.calling.is_some() {
+            self.admit_commands();
+        }
+        loop {
+            match self.phase {
+                Phase::Idle => {
+                    let Some(record) = records.get(*position) else {
+                        return Ok(Step::Exhausted);
+                    };
+                    *position += 1;
+                    self.begin(record);
+                }
+                Phase::Start(strategy) => {
+                    if strategy as usize == self.handlers.len() {
+                        self.series.subscribe_unsubscribed(&self.exchange.setup, &self.handlers);
+                        self.phase = Phase::DueBefore;
+                    } else {
+                        self.phase = Phase::Start(strategy + 1);
+                        if let Some(step) = self.call(strategy, handles::START, Call::Start) {
+                            return Ok(step);
+                        }
+                    }
+                }
+                Phase::DueBefore => {
+                    if let Some(step) = self.run_due(true)? {
+                        return Ok(step);
+                    }
+                    self.phase = Phase::Apply;
+                }
+                Phase::Apply => {
+                    self.apply();
+                    self.phase = Phase::DueAtRecord;
+                }
+                Phase::DueAtRecord => {
+                    if let Some(step) = self.run_due(false)? {
+                        return Ok(step);
+                    }
+                    self.phase = if self.record.kind == Kind::Command as u8 {
+                        Phase::Operator(0)
+                    } else if self.any_handler & (handles::QUOTE | handles::TRADE | handles::BAR | handles::BOOK) == 0 {
+                        Phase::DueAtEnd
+                    } else {
+                        Phase::Bars(0, 0)
+                    };
+                }
+                Phase::Operator(strategy) => {
+                    if strategy as usize == self.handlers.len() {
+                        self.phase = Phase::DueAtEnd;
+                    } else {
+                        self.phase = Phase::Operator(strategy + 1);
+                        self.operate(strategy);
+                    }
+                }
+                Phase::Bars(strategy, done) => {
+                    if strategy as usize == self.handlers.len() {
+                        self.phase = Phase::DueAtEnd;
+                        continue;
+                    }
+                    match self.series.closed_for(strategy, done) {
+                        Some(series) => {
+                            self.phase = Phase::Bars(strategy, done + 1);
+                            if let Some(step) = self.call(strategy, handles::BAR, Call::Bar(series)) {
+                                return Ok(step);
+                            }
+                        }
+                        None => self.phase = Phase::Own(strategy),
+                    }
+                }
+                Phase::Own(strategy) => {
+                    self.phase = Phase::Bars(strategy + 1, 0);
+                    if self.is_stale {
+                        continue;
+                    }
+                    let call = match self.record.kind {
+                        kind if kind == Kind::Quote as u8 => Some((handles::QUOTE, Call::Quote)),
+                        kind if kind == Kind::Trade as u8 => Some((handles::TRADE, Call::Trade)),
+                        kind if kind == Kind::Book as u8 || kind == Kind::Order as u8 => {
+                            Some((handles::BOOK, Call::Book))
+                        }
+                        _ => None,
+                    };
+                    if let Some((bit, call)) = call {
+                        if let Some(step) = self.call(strategy, bit, call) {
+                            return Ok(step);
+                        }
+                    }
+                }
+                Phase::DueAtEnd => {
+                    if let Some(step) = self.run_due(false)? {
+                        return Ok(step);
+                    }
+                    self.end_record();
+                    self.phase = Phase::Idle;
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn call(&mut self, strategy: u32, bit: u32, call: Call) -> Option<Step> {
+        if self.handlers[strategy as usize] & bit == 0 || self.disabled[strategy as usize] {
+            return None;
+        }
+        self.calling = Some(strategy);
+        self.exchange.counters.calls[strategy as usize] += 1;
+        Some(Step::Call { strategy, call })
+    }
+
+    #[inline]
+    fn begin(&mut self, record: &Record) {
+        self.record = *record;
+        self.exchange.counters.records[record.kind as usize] += 1;
+        self.exchange.log.begin_record(self.tape_seq);
+        self.exchange.ts_recv = record.ts_recv;
+        self.take_time = self.exchange.now.max(record.ts_recv);
+        self.is_stale = false;
+        self.is_late = false;
+        self.timers_in_gap = 0;
+        self.livelock_time = i64::MIN;
+        self.event_time = match self.record_clock() {
+            Some(clock) => self.clocks[clock].watermark.unwrap_or(i64::MIN).max(record.ts_event),
+            None => record.ts_event,
+        };
+        if self.is_started {
+            self.phase = Phase::DueBefore;
+        } else {
+            self.is_started = true;
+            self.exchange.now = self.take_time;
+            self.phase = Phase::Start(0);
+        }
+    }
+
+    #[inline]
+    fn end_record(&mut self) {
+        if self.exchange.filled || self.take_time >= self.equity.next_time() {
+            let (exchange, ledger) = (&self.exchange, &self.exchange.ledger);
+            let mark = |index: u32| exchange.doubled_mark(index);
+            let equity = ledger.doubled_equity(&exchange.setup, mark);
+            let exposure = ledger.doubled_exposure(&exchange.setup, mark);
+            let cash = ledger.cash[exchange.setup.account_currency as usize];
+            self.equity.add(self.take_time, self.tape_seq, equity, cash, exposure);
+            self.exchange.filled = false;
+        }
+        self.series.forget_closed();
+        self.tape_seq += 1;
+    }
+
+    /// The clock that the record belongs to; None where it belongs to all or to none.
+    #[inline]
+    fn record_clock(&self) -> Option<usize> {
+        if self.record.kind == Kind::Clock as u8 {
+            if self.exchange.setup.one_clock {
+                return Some(0);
+            }
+            return usize::try_from(self.record.a).ok();
+        }
+        if self.record.kind == Kind::Command as u8 {
+            return None;
+        }
+        Some(self.exchange.setup.instruments[self.record.instrument as usize].clock as usize)
+    }
+
+    fn is_clock_for_all(&self) -> bool {
+        self.record.kind == Kind::Clock as u8 && self.record.a < 0 && !self.exchange.setup.one_clock
+    }
+
+    // -------------------------------------------------------------- what is due
+
+    /// Takes what is due, the smallest (time, kind, seq) first; `before` the record is applied, or at it.
+    #[inline]
+    fn run_due(&mut self, before: bool) -> Result<Option<Step>, Halt> {
+        let is_quiet = if before {
+            let clock_due = match self.record_clock() {
+                Some(clock) => self.next_clock_due[clock] <= self.event_time,
+                None => true,
+            };
+            !clock_due && self.next_due >= self.take_time
+        } else {
+            let clock_due = match self.record_clock() {
+                Some(clock) if self.next_clock_due.len() == 1 => self.next_clock_due[clock] <= self.event_time,
+                _ => true,
+            };
+            !clock_due && self.next_due > self.take_time
+        };
+        if is_quiet {
+            if before {
+                self.exchange.now = self.take_time;
+            }
+            return Ok(None);
+        }
+        let step = self.run_due_items(before)?;
+        self.note_next_due();
+        if step.is_none() && before {
+            self.exchange.now = self.take_time;
+        }
+        Ok(step)
+    }
+
+    fn note_next_due(&mut self) {
+        self.next_due = self.exchange.answers.next_time().min(self.timers.next_time());
+        for (next, clock) in self.next_clock_due.iter_mut().zip(&self.clocks) {
+            *next = clock.next_time();
+        }
+    }
+
+    fn run_due_items(&mut self, before: bool) -> Result<Option<Step>, Halt> {
+        while let Some((time, kind, clock)) = self.pick(before) {
+            let strategy = self.strategy_of_next(kind, clock);
+            self.guard_livelock(time, kind, strategy)?;
+            match kind {
+                DueKind::Expiry => {
+                    let queue = if self.clocks[clock].expiries.next_time() == time {
+                        &mut self.clocks[clock].expiries
+                    } else {
+                        &mut self.clocks[clock].bar_expiries
+                    };
+                    let (time, _, id) = queue.pop().expect("picked");
+                    if self.exchange.orders.contains(id) {
+                        self.exchange.expire(id, time);
+                    }
+                }
+                DueKind::BarClose => {
+                    let (_, _, series) = self.clocks[clock].bar_closes.pop().expect("picked");
+                    self.series.close_built(series);
+                }
+                DueKind::Arrival => {
+                    let (time, _, arrival) = self.clocks[clock].arrivals.pop().expect("picked");
+                    let venue_time = time.max(self.clocks[clock].watermark.unwrap_or(i64::MIN));
+                    self.exchange.arrive(arrival, venue_time);
+                    self.place_expiries();
+                }
+                DueKind::Answer => {
+                    let (time, _, answer) = self.exchange.answers.pop().expect("picked");
+                    self.exchange.now = self.exchange.now.max(time);
+                    self.event = answer.event;
+                    let setup = Arc::clone(&self.exchange.setup);
+                    told::apply(&setup, &mut self.exchange.orders, &mut self.told, &self.event);
+                    let step = if self.event.kind == EventKind::Fill as u8 {
+                        self.call(self.event.strategy, handles::FILL, Call::Fill)
+                    } else {
+                        self.call(self.event.strategy, handles::ORDER, Call::Order)
+                    };
+                    if step.is_some() {
+                        return Ok(step);
+                    }
+                }
+                DueKind::Timer => {
+                    let (time, seq, timer) = self.timers.pop().expect("picked");
+                    if timer.period > 0 {
+                        self.timers.push(time + timer.period, seq, timer);
+                    }
+                    self.exchange.now = self.exchange.now.max(time);
+                    self.exchange.counters.timers_fired += 1;
+                    if let Some(step) = self.call(timer.strategy, handles::TIMER, Call::Timer(timer.name)) {
+                        return Ok(Some(step));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The smallest (time, kind, seq) of what may be taken now, with its clock.
+    fn pick(&self, before: bool) -> Option<(i64, DueKind, usize)> {
+        let mut best: Option<((i64, DueKind, u64), usize)> = None;
+        let mut consider = |key: Option<(i64, u64)>, kind: DueKind, limit_time: i64, clock: usize| {
+            if let Some((time, seq)) = key {
+                if time < limit_time && best.is_none_or(|(key, _)| (time, kind, seq) < key) {
+                    best = Some(((time, kind, seq), clock));
+                }
+            }
+        };
+        // Times below `limit_time` are taken: "<= e" is "< e + 1".
+        let after = |time: i64| time.saturating_add(1);
+        let own_clock = self.record_clock();
+        for (index, clock) in self.clocks.iter().enumerate() {
+            if before {
+                let belongs = own_clock == Some(index) || self.is_clock_for_all();
+                if !belongs {
+                    continue;
+                }
+                let event_time = clock.watermark.unwrap_or(i64::MIN).max(self.record.ts_event);
+                consider(clock.expiries.next_key(), DueKind::Expiry, after(event_time), index);
+                consider(clock.bar_expiries.next_key(), DueKind::Expiry, event_time, index);
+                consider(clock.bar_closes.next_key(), DueKind::BarClose, after(event_time), index);
+                if clock.watermark.is_some() {
+                    consider(clock.arrivals.next_key(), DueKind::Arrival, event_time, index);
+                }
+            } else if let Some(watermark) = clock.watermark {
+                consider(clock.arrivals.next_key(), DueKind::Arrival, after(watermark), index);
+            }
+        }
+        let answers_before = if before { self.take_time } else { after(self.take_time) };
+        consider(self.exchange.answers.next_key(), DueKind::Answer, answers_before, 0);
+        consider(self.timers.next_key(), DueKind::Timer, self.take_time, 0);
+        best.map(|((time, kind, _), clock)| (time, kind, clock))
+    }
+
+    fn strategy_of_next(&self, kind: DueKind, clock: usize) -> u32 {
+        match kind {
+            DueKind::Answer => self.exchange.answers.peek().map_or(0, |answer| answer.event.strategy),
+            DueKind::Timer => self.timers.peek().map_or(0, |timer| timer.strategy),
+            DueKind::Arrival => match self.clocks[clock].arrivals.peek() {
+                Some(Arrival::Submit(id) | Arrival::Cancel(id) | Arrival::Amend { order: id, .. }) => {
+                    self.exchange.orders.find(*id).map_or(0, |order| order.strategy)
+                }
+                None => 0,
+            },
+            _ => 0,
+        }
+    }
+
+    fn guard_livelock(&mut self, time: i64, kind: DueKind, strategy: u32) -> Result<(), Halt> {
+        if time == self.livelock_time {
+            self.livelock_items += 1;
+        } else {
+            self.livelock_time = time;
+            self.livelock_items = 1;
+        }
+        let name = match kind {
+            DueKind::Expiry => "expiry",
+            DueKind::BarClose => "bar close",
+            DueKind::Arrival => "arrival",
+            DueKind::Answer => "answer",
+            DueKind::Timer => "timer",
+        };
+        if kind == DueKind::Timer {
+            self.timers_in_gap += 1;
+        }
+        let loops = matches!(kind, DueKind::Arrival | DueKind::Answer | DueKind::Timer);
+        if (loops && self.livelock_items > DUE_ITEMS_MAX) || self.timers_in_gap > TIMERS_IN_GAP_MAX {
+            return Err(Halt::Livelock {
+                strategy,
+                kind: name,
+                time,
+            });
+        }
+        Ok(())
+    }
+
+    fn place_expiries(&mut self) {
+        for (instrument, time, id) in std::mem::take(&mut self.exchange.new_expiries) {
+            let definition = &self.exchange.setup.instruments[instrument as usize];
+            let clock = &mut self.clocks[definition.clock as usize];
+            // Expiries at one time go by order id.
+            if definition.source == Source::Bar {
+                clock.bar_expiries.push(time, id, id);
+            } else {
+                clock.expiries.push(time, id, id);
+            }
+        }
+    }
+
+    // -------------------------------------------------------------- the record
+
+    fn apply(&mut self) {
+        let record = self.record;
+        if self.is_clock_for_all() {
+            for clock in &mut self.clocks {
+                clock.watermark = Some(clock.watermark.unwrap_or(i64::MIN).max(record.ts_event));
+            }
+        } else if let Some(clock) = self.record_clock() {
+            let watermark = &mut self.clocks[clock].watermark;
+            self.is_late = watermark.is_some_and(|watermark| record.ts_event < watermark);
+            *watermark = Some(self.event_time);
+        }
+        self.exchange.now = self.take_time;
+        if self.is_late && record.kind != Kind::Clock as u8 {
+            self.exchange.counters.late += 1;
+        }
+        match record.kind {
+            kind if kind == Kind::Quote as u8 => self.apply_quote(&record),
+            kind if kind == Kind::Trade as u8 => self.apply_trade(&record),
+            kind if kind == Kind::Bar as u8 => self.apply_bar(&record),
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn apply_quote(&mut self, record: &Record) {
+        let index = record.instrument;
+        let setup = &self.exchange.setup;
+        let (source, sizes) = (
+            setup.instruments[index as usize].source,
+            setup.instruments[index as usize].sizes,
+        );
+        let market = &mut self.exchange.markets[index as usize];
+        if record.ts_event < market.quote_time {
+            self.is_stale = true;
+            self.exchange.counters.stale += 1;
+            return;
+        }
+        market.show_quote(record, sizes);
+        if source.has_quotes() {
+            if !self.exchange.working[index as usize].ids.is_empty() {
+                self.exchange.follow_queues(index);
+                self.exchange.match_quote(index, self.event_time);
+            }
+            let market = &mut self.exchange.markets[index as usize];
+            if market.bid.is_present() && market.ask.is_present() {
+                let doubled = market.bid.price + market.ask.price;
+                market.mark(doubled);
+            }
+        }
+        if self.series.builds_from_quotes(index) {
+            self.series.add_quote(
+                record,
+                &mut self.clocks,
+                &self.exchange.setup,
+                &mut self.exchange.counters,
+            );
+            self.note_next_due();
+        }
+    }
+
+    #[inline]
+    fn apply_trade(&mut self, record: &Record) {
+        let index = record.instrument;
+        let market = &mut self.exchange.markets[index as usize];
+        let is_newest = !self.is_late || record.ts_event >= market.trade_time;
+        if is_newest {
+            market.last_price = Some(record.a);
+            market.last_trade = Some(*record);
+        }
+        market.trade_time = market.trade_time.max(record.ts_event);
+        if !self.exchange.working[index as usize].ids.is_empty() {
+            let venue_time = if self.is_late { record.ts_event } else { self.event_time };
+            self.exchange.match_trade(index, record, self.is_late, venue_time);
+        }
+        if is_newest && self.exchange.setup.instruments[index as usize].source == Source::Trade {
+            self.exchange.markets[index as usize].mark(2 * record.a);
+        }
+        if self.series.builds_from_trades(index) {
+            self.series.add_trade(
+                record,
+                &mut self.clocks,
+                &self.exchange.setup,
+                &mut self.exchange.counters,
+            );
+            self.note_next_due();
+        }
+    }
+
+    fn apply_bar(&mut self, record: &Record) {
+        let index = record.instrument;
+        let length_index = (record.flags & FLAG_BAR_LENGTH_MASK) as u8;
+        let instrument = &self.exchange.setup.instruments[index as usize];
+        let decides = instrument.source == Source::Bar
+            && instrument.bar_length == length_index as u32
+            && instrument.bar_price as u8 == record.side;
+        let length = self.exchange.setup.bar_lengths[length_index as usize];
+        let market = &mut self.exchange.markets[index as usize];
+        if !market.admit_bar(length_index, record.side, record.ts_event) {
+            self.is_stale = true;
+            self.exchange.counters.stale += 1;
+            return;
+        }
+        if decides {
+            let start = (record.ts_event - length).max(market.bar_end);
+            if !self.exchange.working[index as usize].ids.is_empty() {
+                self.exchange.match_bar(index, record, start);
+            }
+            let market = &mut self.exchange.markets[index as usize];
+            market.bar_start = start;
+            market.bar_end = record.ts_event;
+            market.bar_close = Some(record.d);
+            market.mark(2 * record.d);
+        }
+        self.series.add_bar(record, length_index, length);
+    }
+
+    // -------------------------------------------------------------- commands
+
+    /// Commands given since the handler was called get their time and seq, and are admitted, in order.
+    fn admit_commands(&mut self) {
+        let strategy = self.calling.take().expect("a handler was called");
+        if self.commands.is_empty() {
+            return;
+        }
+        for command in std::mem::take(&mut self.commands) {
+            self.admit(strategy, command);
+        }
+        self.note_next_due();
+    }
+
+    fn admit(&mut self, strategy: u32, command: Command) {
+        let now = self.exchange.now;
+        let setup = Arc::clone(&self.exchange.setup);
+        match command {
+            Command::Submit(request) => {
+                let id = self.exchange.orders.next_id();
+                self.exchange.orders.push(Order::new(id, strategy, request));
+                self.exchange.counters.orders[request.order_type as usize] += 1;
+                match self.admission(strategy, id, &request) {
+                    Err(reason) => self.exchange.reject_at_admission(id, reason),
+                    Ok(price) => {
+                        let instrument = &setup.instruments[request.instrument as usize];
+                        let time = now + setup.venues[instrument.venue as usize].latency.entry;
+                        let order = self.exchange.orders.get_mut(id);
+                        order.reserve_price = price;
+                        order.last_command_time = time;
+                        self.send(instrument.clock, time, Arrival::Submit(id));
+                    }
+                }
+            }
+            Command::Cancel(id) => self.send_for(id, Arrival::Cancel(id), |venue| venue.latency.cancel),
+            Command::Amend {
+                order,
+                quantity,
+                limit,
+                trigger,
+            } => {
+                let arrival = Arrival::Amend {
+                    order,
+                    quantity,
+                    limit,
+                    trigger,
+                };
+                self.send_for(order, arrival, |venue| venue.latency.amend);
+            }
+            Command::Timer { time, period, name } => {
+                let seq = self.exchange.take_seq();
+                self.timers.push(time, seq, Timer { strategy, name, period });
+            }
+        }
+    }
+
+    /// The new order itself is in the table already: admission must not count it twice.
+    fn admission(&self, strategy: u32, id: u64, request: &OrderRequest) -> Result<i64, Reason> {
+        debug_assert_eq!(self.exchange.orders.get(id).told_quantity, request.quantity);
+        admission::check(&self.exchange, &self.told, strategy, id, request)
+    }
+
+    fn send_for(&mut self, id: u64, arrival: Arrival, latency: impl Fn(&crate::setup::Venue) -> i64) {
+        let setup = Arc::clone(&self.exchange.setup);
+        let now = self.exchange.now;
+        let order = self.exchange.orders.get_mut(id);
+        let instrument = &setup.instruments[order.request.instrument as usize];
+        // Commands of one order arrive in the order given.
+        let time = (now + latency(&setup.venues[instrument.venue as usize])).max(order.last_command_time);
+        order.last_command_time = time;
+        self.send(instrument.clock, time, arrival);
+    }
+
+    fn send(&mut self, clock: u32, time: i64, arrival: Arrival) {
+        let seq = self.exchange.take_seq();
+        self.clocks[clock as usize].arrivals.push(time, seq, arrival);
+    }
+
+    /// Carries out an operator's command on behalf of one strategy.
+    fn operate(&mut self, strategy: u32) {
+        let cancels = self.cancellable(strategy, None);
+        self.calling = Some(strategy);
+        for id in cancels {
+            self.exchange.orders.get_mut(id).cancels_under_way += 1;
+            self.commands.push(Command::Cancel(id));
+        }
+        if self.record.a == OperatorCommand::Flatten as i64 {
+            for index in 0..self.exchange.setup.instruments.len() as u32 {
+                let quantity = self.told.position(strategy, index).quantity;
+                let lot = self.exchange.setup.instruments[index as usize].lot;
+                let size = quantity.abs() - quantity.abs() % lot;
+                if size > 0 {
+                    self.commands.push(Command::Submit(OrderRequest {
+                        instrument: index,
+                        side: Side::from_signed(-quantity),
+                        order_type: OrderType::Market,
+                        time_in_force: TimeInForce::GoodTillCanceled,
+                        trigger_by: TriggerBy::Default,
+                        quantity: size,
+                        limit: crate::event::ABSENT,
+                        trigger: crate::event::ABSENT,
+                        expire: crate::event::ABSENT,
+                        is_target: true,
+                    }));
+                }
+            }
+        }
+        self.admit_commands();
+    }
+
+    /// Live orders as told, and those sent earlier in this handler, without those whose cancel is under way; by id.
+    pub(crate) fn cancellable(&self, strategy: u32, instrument: Option<u32>) -> Vec<u64> {
+        self.exchange
+            .orders
+            .told_live()
+            .filter(|order| {
+                order.strategy == strategy
+                    && order.cancels_under_way == 0
+                    && instrument.is_none_or(|index| order.request.instrument == index)
+            })
+            .map(|order| order.id)
+            .collect()
+    }
+
+    // -------------------------------------------------------------- what handlers give
+
+    pub(crate) fn is_in_start(&self) -> bool {
+        matches!(self.phase, Phase::Start(_))
+    }
+
+    /// The instrument of an order: known, or sent earlier in this handler.
+    pub fn instrument_of(&self, id: u64) -> Option<u32> {
+        if let Some(order) = self.exchange.orders.find(id) {
+            return Some(order.request.instrument);
+        }
+        let position = id.checked_sub(self.exchange.orders.next_id())? as usize;
+        let mut sent = self.commands.iter().filter_map(|command| match command {
+            Command::Submit(request) => Some(request.instrument),
+            _ => None,
+        });
+        sent.nth(position)
+    }
+
+    /// The quote that stands, as a record.
+    pub fn last_quote(&self, instrument: u32) -> Option<Record> {
+        let market = &self.exchange.markets[instrument as usize];
+        (market.quote_time != i64::MIN).then(|| Record {
+            ts_event: market.quote_time,
+            ts_recv: market.quote_time,
+            a: market.bid.price,
+            b: market.ask.price,
+            c: market.bid.size,
+            d: market.ask.size,
+            instrument,
+            kind: Kind::Quote as u8,
+            ..Record::default()
+        })
+    }
+
+    /// The last trade's price, as a record.
+    pub fn last_trade(&self, instrument: u32) -> Option<Record> {
+        let market = &self.exchange.markets[instrument as usize];
+        market.last_trade
+    }
+
+    pub(crate) fn push_command(&mut self, command: Command) {
+        self.commands.push(command);
+    }
+
+    pub(crate) fn pending_commands(&self) -> &[Command] {
+        &self.commands
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping
+    }
+
+    /// The id that the next order sent in this handler will get.
+    pub(crate) fn next_order_id(&self) -> u64 {
+        let sent = self
+            .commands
+            .iter()
+            .filter(|command| matches!(command, Command::Submit(_)))
+            .count();
+        self.exchange.orders.next_id() + sent as u64
+    }
+
+    /// The handler raised: its commands are dropped and the strategy's orders cancelled at once.
+    pub fn abandon(&mut self, strategy: u32) {
+        self.commands.clear();
+        self.calling = None;
+        self.disabled[strategy as usize] = true;
+        self.exchange.cancel_all_at_once(strategy, Reason::StrategyHalted);
+        self.note_next_due();
+    }
+
+    /// The tape is over, or the run is stopped: this decides nothing. Commands raise from now on.
+    pub fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+}

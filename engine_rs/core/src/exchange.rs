@@ -1,0 +1,678 @@
+//! The exchange: what the venues know and decide: working orders, their life, their fills and the true ledger.
+//! May not live here: the order of time (engine), what a strategy has been told, or the fill rules of one kind of data (matching).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::arith::{div_half_up, pow10};
+use crate::counters::Counters;
+use crate::due::{Arrival, Queue};
+use crate::event::{Event, EventKind, ABSENT, FLAG_UNSIZED};
+use crate::ledger::{FillToBook, Ledger};
+use crate::lifecycle::{self, Happening};
+use crate::log::EventLog;
+use crate::market::Market;
+use crate::order::{Order, OrderType, QueueAhead, Side, TimeInForce, TriggerBy};
+use crate::order_table::OrderTable;
+use crate::reason::Reason;
+use crate::setup::{AccountKind, FeeRounding, Setup, Source, RATE_DECIMALS};
+
+/// Whether a fill made or took liquidity.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liquidity {
+    Maker = crate::event::LIQUIDITY_MAKER,
+    Taker = crate::event::LIQUIDITY_TAKER,
+}
+
+/// The orders at work in one instrument, with bounds that tell at a glance whether a price can touch any.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Working {
+    /// Ascending.
+    pub ids: Vec<u64>,
+    pub highest_buy_limit: i64,
+    pub lowest_sell_limit: i64,
+    pub lowest_buy_stop: i64,
+    pub highest_sell_stop: i64,
+    /// Stops that watch something else than the default price.
+    pub other_triggers: u32,
+    pub resting_limits: u32,
+}
+
+impl Default for Working {
+    fn default() -> Working {
+        Working {
+            ids: Vec::new(),
+            highest_buy_limit: i64::MIN,
+            lowest_sell_limit: i64::MAX,
+            lowest_buy_stop: i64::MAX,
+            highest_sell_stop: i64::MIN,
+            other_triggers: 0,
+            resting_limits: 0,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Exchange {
+    pub setup: Arc<Setup>,
+    pub markets: Vec<Market>,
+    pub working: Vec<Working>,
+    pub orders: OrderTable,
+    pub ledger: Ledger,
+    pub log: EventLog,
+    /// Answers under way to the strategies.
+    pub answers: Queue<Answered>,
+    /// One counter for commands, answers and timers.
+    next_seq: u64,
+    next_place: u64,
+    /// The strategy's clock, kept by the engine.
+    pub now: i64,
+    /// ts_recv of the record that is being taken.
+    pub ts_recv: i64,
+    /// Expiries that came into being and wait to be put on a clock: (instrument, time, order).
+    pub new_expiries: Vec<(u32, i64, u64)>,
+    /// Something was filled since the engine last looked.
+    pub filled: bool,
+    pub counters: Counters,
+}
+
+/// An answer: the event it tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    pub event: Event,
+}
+
+impl Exchange {
+    pub fn new(setup: Arc<Setup>) -> Exchange {
+        Exchange {
+            markets: setup.instruments.iter().map(|_| Market::new()).collect(),
+            working: setup.instruments.iter().map(|_| Working::default()).collect(),
+            orders: OrderTable::default(),
+            ledger: Ledger::new(&setup),
+            log: EventLog::default(),
+            answers: Queue::default(),
+            next_seq: 0,
+            next_place: 0,
+            now: i64::MIN,
+            ts_recv: i64::MIN,
+            new_expiries: Vec::new(),
+            filled: false,
+            counters: Counters::new(setup.strategies.len()),
+            setup,
+        }
+    }
+
+    pub fn take_seq(&mut self) -> u64 {
+        self.next_seq += 1;
+        self.next_seq - 1
+    }
+
+    fn take_place(&mut self) -> u64 {
+        self.next_place += 1;
+        self.next_place - 1
+    }
+
+    // -------------------------------------------------------------- events
+
+    /// Decides an event of an order: logs it, and sends its answer under way.
+    pub(crate) fn decide(&mut self, kind: EventKind, id: u64, venue_time: i64, reason: Reason) {
+        let event = self.event_of(kind, id, venue_time, reason);
+        self.publish(event);
+    }
+
+    fn event_of(&self, kind: EventKind, id: u64, venue_time: i64, reason: Reason) -> Event {
+        let order = self.orders.get(id);
+        let request = &order.request;
+        let venue = &self.setup.venues[self.setup.instruments[request.instrument as usize].venue as usize];
+        Event {
+            kind: kind as u8,
+            side: request.side as u8,
+            order_type: request.order_type as u8,
+            time_in_force: request.time_in_force as u8,
+            order_id: id,
+            strategy: order.strategy,
+            instrument: request.instrument,
+            venue_time,
+            // The engine never looks ahead in the tape to answer sooner.
+            answer_time: (venue_time + venue.latency.response).max(self.ts_recv).max(self.now),
+            reason: reason as u16,
+            quantity: order.quantity,
+            filled: order.filled,
+            limit: order.limit,
+            trigger: order.trigger,
+            expire: order.expire,
+            last_price: ABSENT,
+            ..Event::default()
+        }
+    }
+
+    fn publish(&mut self, event: Event) {
+        let event = self.log.push(event);
+        self.counters.count_event(&event);
+        let seq = self.take_seq();
+        self.answers.push(event.answer_time, seq, Answered { event });
+    }
+
+    /// A rejection at admission: answered at once, without latency.
+    pub fn reject_at_admission(&mut self, id: u64, reason: Reason) {
+        self.transition(id, Happening::Reject);
+        let mut event = self.event_of(EventKind::Rejected, id, self.now, reason);
+        event.answer_time = self.now;
+        self.publish(event);
+    }
+
+    pub(crate) fn transition(&mut self, id: u64, happening: Happening) {
+        let order = self.orders.get_mut(id);
+        order.state = lifecycle::next(order.state, happening)
+            .unwrap_or_else(|| panic!("order {id}: {happening:?} in state {:?}", order.state));
+    }
+
+    // -------------------------------------------------------------- arrivals
+
+    /// A command reaches its venue; it is matched completely before the next.
+    pub fn arrive(&mut self, arrival: Arrival, venue_time: i64) {
+        match arrival {
+            Arrival::Submit(id) => self.arrive_submit(id, venue_time),
+            Arrival::Cancel(id) => self.arrive_cancel(id, venue_time),
+            Arrival::Amend {
+                order,
+                quantity,
+                limit,
+                trigger,
+            } => self.arrive_amend(order, quantity, limit, trigger, venue_time),
+        }
+    }
+
+    fn arrive_submit(&mut self, id: u64, venue_time: i64) {
+        if self.orders.get(id).is_ended() {
+            return;
+        }
+        let setup = Arc::clone(&self.setup);
+        let place = self.take_place();
+        let order = self.orders.get_mut(id);
+        order.arrival = venue_time;
+        order.entry = venue_time;
+        order.place = place;
+        let instrument = order.request.instrument;
+        if order.request.time_in_force == TimeInForce::Day {
+            let end = match &setup.instruments[instrument as usize].calendar {
+                Some(calendar) => calendar.session_end(venue_time),
+                None => None,
+            };
+            match end {
+                Some(end) => order.expire = end,
+                None => return self.reject(id, venue_time, Reason::NoSession),
+            }
+        }
+        let expire = order.expire;
+        if expire != ABSENT && venue_time >= expire {
+            return self.reject(id, venue_time, Reason::ExpiredOnArrival);
+        }
+        self.transition(id, Happening::Accept);
+        self.decide(EventKind::New, id, venue_time, Reason::None);
+        if expire != ABSENT {
+            self.new_expiries.push((instrument, expire, id));
+        }
+        self.enter(id, venue_time);
+    }
+
+    fn reject(&mut self, id: u64, venue_time: i64, reason: Reason) {
+        self.transition(id, Happening::Reject);
+        self.decide(EventKind::Rejected, id, venue_time, reason);
+    }
+
+    fn arrive_cancel(&mut self, id: u64, venue_time: i64) {
+        if self.orders.get(id).is_ended() {
+            self.decide(EventKind::CancelRejected, id, venue_time, Reason::OrderEnded);
+        } else {
+            self.cancel(id, venue_time, Reason::Requested);
+        }
+    }
+
+    fn arrive_amend(&mut self, id: u64, quantity: i64, limit: i64, trigger: i64, venue_time: i64) {
+        let order = self.orders.get(id);
+        let refusal = if order.is_ended() {
+            Some(Reason::OrderEnded)
+        } else if quantity != ABSENT && quantity <= order.filled {
+            Some(Reason::BelowFilled)
+        } else if trigger != ABSENT && order.triggered {
+            Some(Reason::AlreadyTriggered)
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
+            return self.decide(EventKind::AmendRejected, id, venue_time, reason);
+        }
+        let only_decreases = (quantity == ABSENT || quantity <= order.quantity)
+            && (limit == ABSENT || limit == order.limit)
+            && (trigger == ABSENT || trigger == order.trigger);
+        let instrument = order.request.instrument;
+        let order = self.orders.get_mut(id);
+        if quantity != ABSENT {
+            order.quantity = quantity;
+        }
+        if limit != ABSENT {
+            order.limit = limit;
+        }
+        if trigger != ABSENT {
+            order.trigger = trigger;
+        }
+        self.transition(id, Happening::Replace);
+        self.decide(EventKind::Replaced, id, venue_time, Reason::None);
+        if only_decreases {
+            return;
+        }
+        let place = self.take_place();
+        let order = self.orders.get_mut(id);
+        order.place = place;
+        order.arrival = venue_time;
+        order.entry = venue_time;
+        order.fresh = true;
+        order.queue = QueueAhead::Unknown;
+        self.withdraw(instrument, id);
+        self.enter(id, venue_time);
+    }
+
+    /// Meets the market as a new arrival.
+    fn enter(&mut self, id: u64, venue_time: i64) {
+        let order = self.orders.get(id);
+        let instrument = order.request.instrument;
+        match self.setup.instruments[instrument as usize].source {
+            Source::Bar => self.enter_bars(id, venue_time),
+            _ if order.awaits_trigger() => {
+                self.put_to_work(id);
+                if self.is_triggered(id) {
+                    self.trigger(id, venue_time, None);
+                }
+            }
+            _ => self.execute(id, venue_time, None),
+        }
+    }
+
+    /// Meets the market as a market or limit order does; what may rest, rests.
+    ///
+    /// `print`: the price of a late print that triggered it, which it takes.
+    pub(crate) fn execute(&mut self, id: u64, venue_time: i64, print: Option<i64>) {
+        let instrument = self.orders.get(id).request.instrument;
+        match self.setup.instruments[instrument as usize].source {
+            Source::Quote | Source::QuoteTrade if print.is_none() => self.execute_on_quote(id, venue_time),
+            Source::Bar => unreachable!("bars have their own path"),
+            _ => self.execute_on_print(id, venue_time, print),
+        }
+        let order = self.orders.get(id);
+        if order.is_ended() {
+            return;
+        }
+        if order.request.time_in_force.is_immediate() {
+            return self.cancel(id, venue_time, Reason::ImmediateOrCancel);
+        }
+        let queue = self.queue_at_joining(id);
+        self.orders.get_mut(id).queue = queue;
+        self.put_to_work(id);
+    }
+
+    /// Sets off a stop: from now on it is a market or limit order that arrived at `venue_time`.
+    pub(crate) fn trigger(&mut self, id: u64, venue_time: i64, print: Option<i64>) {
+        let place = self.take_place();
+        let order = self.orders.get_mut(id);
+        let instrument = order.request.instrument;
+        order.triggered = true;
+        order.arrival = venue_time;
+        order.place = place;
+        order.queue = QueueAhead::Unknown;
+        let happening = Happening::Trigger;
+        if order.filled == 0 {
+            self.transition(id, happening);
+        }
+        self.decide(EventKind::Triggered, id, venue_time, Reason::None);
+        self.withdraw(instrument, id);
+        if self.setup.instruments[instrument as usize].source != Source::Bar {
+            self.execute(id, venue_time, print);
+        }
+    }
+
+    /// Whether the price that a stop watches has reached it.
+    pub(crate) fn is_triggered(&self, id: u64) -> bool {
+        let order = self.orders.get(id);
+        let side = order.request.side;
+        let instrument = &self.setup.instruments[order.request.instrument as usize];
+        let market = &self.markets[order.request.instrument as usize];
+        if market.is_crossed() {
+            return false;
+        }
+        // Reached: at or above the stop for a buy.
+        let reached = |price: i64| !side.better(price, order.trigger);
+        match order.request.trigger_by {
+            TriggerBy::Default if instrument.source.has_quotes() => {
+                let display = market.opposite(side);
+                display.is_present() && reached(display.price)
+            }
+            TriggerBy::Mid => {
+                market.bid.is_present()
+                    && market.ask.is_present()
+                    && match side {
+                        Side::Buy => market.bid.price + market.ask.price >= 2 * order.trigger,
+                        Side::Sell => market.bid.price + market.ask.price <= 2 * order.trigger,
+                    }
+            }
+            TriggerBy::Default | TriggerBy::Last => market.last_price.is_some_and(reached),
+        }
+    }
+
+    // -------------------------------------------------------------- ends
+
+    pub(crate) fn cancel(&mut self, id: u64, venue_time: i64, reason: Reason) {
+        let instrument = self.orders.get(id).request.instrument;
+        self.transition(id, Happening::Cancel);
+        self.decide(EventKind::Canceled, id, venue_time, reason);
+        self.withdraw(instrument, id);
+    }
+
+    /// The order's time is over, if it still lives and still expires then.
+    pub fn expire(&mut self, id: u64, time: i64) {
+        let order = self.orders.get(id);
+        if !order.is_working() || order.expire != time {
+            return;
+        }
+        let instrument = order.request.instrument;
+        self.transition(id, Happening::Expire);
+        self.decide(EventKind::Expired, id, time, Reason::None);
+        self.withdraw(instrument, id);
+    }
+
+    /// Cancels every order of a strategy at once, outside the latency model.
+    pub fn cancel_all_at_once(&mut self, strategy: u32, reason: Reason) {
+        for id in self.orders.live() {
+            if self.orders.get(id).strategy == strategy {
+                self.cancel(id, self.now, reason);
+            }
+        }
+    }
+
+    // -------------------------------------------------------------- working orders
+
+    pub(crate) fn put_to_work(&mut self, id: u64) {
+        let instrument = self.orders.get(id).request.instrument as usize;
+        if let Err(at) = self.working[instrument].ids.binary_search(&id) {
+            self.working[instrument].ids.insert(at, id);
+        }
+        self.bound(instrument);
+    }
+
+    pub(crate) fn withdraw(&mut self, instrument: u32, id: u64) {
+        if let Ok(at) = self.working[instrument as usize].ids.binary_search(&id) {
+            self.working[instrument as usize].ids.remove(at);
+            self.bound(instrument as usize);
+        }
+    }
+
+    fn bound(&mut self, instrument: usize) {
+        let mut bounds = Working {
+            ids: std::mem::take(&mut self.working[instrument].ids),
+            ..Working::default()
+        };
+        for id in &bounds.ids {
+            let order = self.orders.get(*id);
+            if order.rests_as_limit() {
+                bounds.resting_limits += 1;
+                match order.request.side {
+                    Side::Buy => bounds.highest_buy_limit = bounds.highest_buy_limit.max(order.limit),
+                    Side::Sell => bounds.lowest_sell_limit = bounds.lowest_sell_limit.min(order.limit),
+                }
+            } else if order.awaits_trigger() {
+                if order.request.trigger_by != TriggerBy::Default {
+                    bounds.other_triggers += 1;
+                }
+                match order.request.side {
+                    Side::Buy => bounds.lowest_buy_stop = bounds.lowest_buy_stop.min(order.trigger),
+                    Side::Sell => bounds.highest_sell_stop = bounds.highest_sell_stop.max(order.trigger),
+                }
+            }
+        }
+        self.working[instrument] = bounds;
+    }
+
+    // -------------------------------------------------------------- fills
+
+    /// Fills up to `size` at `price` and books it; gives what was filled.
+    ///
+    /// In a cash account what cannot be paid with its fee is cut to lots and the rest of the order cancelled.
+    pub(crate) fn fill(
+        &mut self,
+        id: u64,
+        price: i64,
+        size: i64,
+        liquidity: Liquidity,
+        unsized_source: bool,
+        venue_time: i64,
+    ) -> i64 {
+        let payable = self.payable(id, price, size, liquidity);
+        if payable > 0 {
+            self.book_fill(id, price, payable, liquidity, unsized_source, venue_time);
+        }
+        if payable < size {
+            self.cancel(id, venue_time, Reason::Unpayable);
+        }
+        payable
+    }
+
+    fn book_fill(
+        &mut self,
+        id: u64,
+        price: i64,
+        size: i64,
+        liquidity: Liquidity,
+        unsized_source: bool,
+        venue_time: i64,
+    ) {
+        let setup = Arc::clone(&self.setup);
+        let (exact, fee) = self.fee(id, price, size, liquidity);
+        let order = self.orders.get_mut(id);
+        order.fee_exact = exact;
+        order.fee_booked += fee;
+        order.filled += size;
+        let (strategy, request) = (order.strategy, order.request);
+        let full = order.filled == order.quantity;
+        assert!(
+            order.filled <= order.quantity,
+            "order {id} is filled above its quantity"
+        );
+        self.transition(
+            id,
+            if full {
+                Happening::FullFill
+            } else {
+                Happening::PartialFill
+            },
+        );
+        let instrument = &setup.instruments[request.instrument as usize];
+        let booked = FillToBook {
+            strategy,
+            instrument: request.instrument,
+            side: request.side,
+            price,
+            size,
+            fee,
+        };
+        let (_, postings) = self.ledger.book(&setup, &booked);
+        let market = &mut self.markets[request.instrument as usize];
+        if market.doubled_mark.is_none() {
+            market.mark(2 * price);
+        }
+        let mut event = self.event_of(EventKind::Fill, id, venue_time, Reason::None);
+        event.last_price = price;
+        event.last_size = size;
+        event.liquidity = liquidity as u8;
+        event.flags = if unsized_source { FLAG_UNSIZED } else { 0 };
+        event.currency = instrument.quote;
+        event.set_amount(fee);
+        let answer_time = event.answer_time;
+        self.publish(event);
+        for posting in postings {
+            let mut event = Event {
+                kind: EventKind::Posting as u8,
+                order_id: id,
+                strategy,
+                instrument: request.instrument,
+                venue_time,
+                answer_time,
+                flags: posting.account as u8,
+                currency: instrument.quote,
+                limit: ABSENT,
+                trigger: ABSENT,
+                expire: ABSENT,
+                last_price: ABSENT,
+                ..Event::default()
+            };
+            event.set_amount(posting.amount);
+            self.counters.count_event(&event);
+            self.log.push(event);
+        }
+        self.filled = true;
+        if full {
+            self.withdraw(request.instrument, id);
+        }
+    }
+
+    /// (exact total, fee now): the fee is rounded half up on the order's running total, each fill paying the difference.
+    fn fee(&self, id: u64, price: i64, size: i64, liquidity: Liquidity) -> (i128, i128) {
+        let order = self.orders.get(id);
+        let instrument = &self.setup.instruments[order.request.instrument as usize];
+        let venue = &self.setup.venues[instrument.venue as usize];
+        let rate = match liquidity {
+            Liquidity::Maker => venue.maker_rate,
+            Liquidity::Taker => venue.taker_rate,
+        };
+        let exact = (price as i128 * size as i128 * instrument.factor).abs() * rate as i128;
+        let currency = &self.setup.currencies[instrument.quote as usize];
+        let unit = pow10(currency.ledger_scale - currency.decimals);
+        let round = |exact: i128| div_half_up(exact, unit * pow10(RATE_DECIMALS)) * unit;
+        match venue.fee_rounding {
+            FeeRounding::Order => (
+                order.fee_exact + exact,
+                round(order.fee_exact + exact) - order.fee_booked,
+            ),
+            FeeRounding::Fill => (order.fee_exact + exact, round(exact)),
+        }
+    }
+
+    /// How much of `size` the account can pay for: all of it on margin.
+    fn payable(&self, id: u64, price: i64, size: i64, liquidity: Liquidity) -> i64 {
+        if self.setup.account_kind == AccountKind::Margin {
+            return size;
+        }
+        let order = self.orders.get(id);
+        let index = order.request.instrument;
+        let instrument = &self.setup.instruments[index as usize];
+        let affordable = |size: i64| {
+            let value = price as i128 * size as i128 * instrument.factor;
+            let fee = self.fee(id, price, size, liquidity).1;
+            match order.request.side {
+                Side::Buy => value + fee <= self.ledger.cash[instrument.quote as usize],
+                Side::Sell => {
+                    size as i128 <= self.sellable(index) && fee - value <= self.ledger.cash[instrument.quote as usize]
+                }
+            }
+        };
+        if affordable(size) {
+            return size;
+        }
+        let (mut low, mut high) = (0, size / instrument.lot);
+        while low < high {
+            let middle = low + (high - low + 1) / 2;
+            if affordable(middle * instrument.lot) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        low * instrument.lot
+    }
+
+    /// What a cash account has of an instrument to sell, raw: its net position and its opening balance of the base coin.
+    fn sellable(&self, instrument: u32) -> i128 {
+        sellable(&self.setup, &self.ledger, instrument)
+    }
+
+    /// Adds to the order's queue state when it starts to rest.
+    fn queue_at_joining(&self, id: u64) -> QueueAhead {
+        let order = self.orders.get(id);
+        let index = order.request.instrument as usize;
+        if self.setup.instruments[index].source != Source::QuoteTrade {
+            return QueueAhead::Unknown;
+        }
+        let own = self.markets[index].own(order.request.side);
+        if !own.is_present() || order.request.side.better(own.price, order.limit) {
+            QueueAhead::Known(0)
+        } else if own.price == order.limit {
+            QueueAhead::Known(own.size)
+        } else {
+            QueueAhead::Unknown
+        }
+    }
+
+    /// Resting limit orders of a side, in their turn: best price first, then place.
+    pub(crate) fn in_turn(&self, instrument: u32, side: Side, takes_part: impl Fn(&Order) -> bool) -> Vec<u64> {
+        let mut turn: Vec<(i64, u64, u64)> = self.working[instrument as usize]
+            .ids
+            .iter()
+            .map(|id| self.orders.get(*id))
+            .filter(|order| order.request.side == side && order.rests_as_limit() && takes_part(order))
+            .map(|order| (-side.sign() * order.limit, order.place, order.id))
+            .collect();
+        turn.sort_unstable();
+        turn.into_iter().map(|row| row.2).collect()
+    }
+
+    /// Both sides' orders, the side first whose oldest order is older.
+    pub(crate) fn sides_in_turn(&self, buys: Vec<u64>, sells: Vec<u64>) -> [(Side, Vec<u64>); 2] {
+        let oldest = |ids: &[u64]| {
+            ids.iter()
+                .map(|id| self.orders.get(*id).place)
+                .min()
+                .unwrap_or(u64::MAX)
+        };
+        if oldest(&buys) <= oldest(&sells) {
+            [(Side::Buy, buys), (Side::Sell, sells)]
+        } else {
+            [(Side::Sell, sells), (Side::Buy, buys)]
+        }
+    }
+
+    /// Stops that wait and whose price is reached, by id.
+    pub(crate) fn reached_stops(&self, instrument: u32, takes_part: impl Fn(&Order) -> bool) -> Vec<u64> {
+        self.working[instrument as usize]
+            .ids
+            .iter()
+            .copied()
+            .filter(|id| {
+                let order = self.orders.get(*id);
+                order.awaits_trigger() && takes_part(order) && self.is_triggered(*id)
+            })
+            .collect()
+    }
+
+    /// Whether an order type bears slippage: what takes at any price.
+    pub(crate) fn bears_slippage(order: &Order) -> bool {
+        matches!(order.request.order_type, OrderType::Market | OrderType::StopMarket)
+    }
+
+    pub fn doubled_mark(&self, instrument: u32) -> Option<i64> {
+        self.markets[instrument as usize].doubled_mark
+    }
+}
+
+/// What a cash account has of an instrument to sell, raw, by the given ledger.
+pub fn sellable(setup: &Setup, ledger: &Ledger, instrument: u32) -> i128 {
+    let definition = &setup.instruments[instrument as usize];
+    let from_balance = match definition.base {
+        Some(base) => {
+            let unit = pow10(setup.currencies[base as usize].ledger_scale - definition.size_decimals);
+            ledger.cash[base as usize] / unit
+        }
+        None => 0,
+    };
+    ledger.net[instrument as usize] as i128 + from_balance
+}

@@ -1,0 +1,177 @@
+//! The ledger: cash per currency, positions per strategy and instrument, fees; double entry.
+//! May not live here: prices of the market (they are passed in), or the decision what fills.
+
+use serde::{Deserialize, Serialize};
+
+use crate::order::Side;
+use crate::position::{Change, Position};
+use crate::setup::Setup;
+
+/// Which account a posting is made to. Pinned: it stands in the event log.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccountKind {
+    Cash = 1,
+    /// Positions at cost.
+    Inventory = 2,
+    /// Realised results, as a credit.
+    Pnl = 3,
+    Fees = 4,
+    /// Residue of rounding.
+    Rounding = 5,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posting {
+    pub account: AccountKind,
+    pub amount: i128,
+}
+
+/// One fill, as it is booked.
+#[derive(Clone, Copy, Debug)]
+pub struct FillToBook {
+    pub strategy: u32,
+    pub instrument: u32,
+    pub side: Side,
+    pub price: i64,
+    pub size: i64,
+    pub fee: i128,
+}
+
+/// What is owned. The engine keeps two: the true one, booked at matching, and the told one, booked as answers arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Per currency, on its ledger scale.
+    pub cash: Vec<i128>,
+    pub fees: Vec<i128>,
+    /// Realised results and positions at cost: with cash and fees they add up to the opening balances.
+    inventory: Vec<i128>,
+    pnl: Vec<i128>,
+    /// strategy * instruments + instrument.
+    positions: Vec<Position>,
+    /// Net quantity per instrument over all strategies.
+    pub net: Vec<i64>,
+    /// Instruments with a position in any strategy, ascending.
+    held: Vec<u32>,
+    instruments: usize,
+    /// Value traded so far, without sign.
+    pub turnover: i128,
+}
+
+impl Ledger {
+    pub fn new(setup: &Setup) -> Ledger {
+        let currencies = setup.currencies.len();
+        Ledger {
+            cash: setup.currencies.iter().map(|currency| currency.opening).collect(),
+            fees: vec![0; currencies],
+            inventory: vec![0; currencies],
+            pnl: vec![0; currencies],
+            positions: vec![Position::default(); setup.strategies.len() * setup.instruments.len()],
+            net: vec![0; setup.instruments.len()],
+            held: Vec::new(),
+            instruments: setup.instruments.len(),
+            turnover: 0,
+        }
+    }
+
+    pub fn position(&self, strategy: u32, instrument: u32) -> &Position {
+        &self.positions[strategy as usize * self.instruments + instrument as usize]
+    }
+
+    /// Books a fill and gives its postings; they sum to zero. Postings of 0 are left out.
+    pub fn book(&mut self, setup: &Setup, fill: &FillToBook) -> (Change, Vec<Posting>) {
+        let instrument = &setup.instruments[fill.instrument as usize];
+        let currency = instrument.quote as usize;
+        let signed_size = fill.size * fill.side.sign();
+        let index = fill.strategy as usize * self.instruments + fill.instrument as usize;
+        let change = self.positions[index].apply(signed_size, fill.price, instrument.factor);
+        self.positions[index].fees += fill.fee;
+        self.net[fill.instrument as usize] += signed_size;
+        self.cash[currency] -= change.value + fill.fee;
+        self.inventory[currency] += change.cost;
+        self.pnl[currency] -= change.realised;
+        self.fees[currency] += fill.fee;
+        self.turnover += change.value.abs();
+        self.keep_held(fill.instrument);
+        let postings = [
+            (AccountKind::Cash, -change.value),
+            (AccountKind::Inventory, change.cost),
+            (AccountKind::Pnl, -change.realised),
+            (AccountKind::Cash, -fill.fee),
+            (AccountKind::Fees, fill.fee),
+        ];
+        let postings: Vec<Posting> = postings
+            .into_iter()
+            .filter(|(_, amount)| *amount != 0)
+            .map(|(account, amount)| Posting { account, amount })
+            .collect();
+        assert_eq!(
+            postings.iter().map(|posting| posting.amount).sum::<i128>(),
+            0,
+            "postings of a fill sum to zero"
+        );
+        (change, postings)
+    }
+
+    fn keep_held(&mut self, instrument: u32) {
+        let strategies = self.positions.len() / self.instruments;
+        let is_held =
+            (0..strategies).any(|row| self.positions[row * self.instruments + instrument as usize].quantity != 0);
+        match (self.held.binary_search(&instrument), is_held) {
+            (Err(at), true) => self.held.insert(at, instrument),
+            (Ok(at), false) => {
+                self.held.remove(at);
+            }
+            _ => {}
+        }
+    }
+
+    /// Instruments with a position, ascending.
+    pub fn held(&self) -> &[u32] {
+        &self.held
+    }
+
+    /// Twice the equity in the account's currency, on its ledger scale: exact, since a mid may end in a half.
+    ///
+    /// `doubled_mark(instrument)` is twice the mark; None where a held instrument or a balance in another currency has no
+    /// mark yet.
+    pub fn doubled_equity(&self, setup: &Setup, doubled_mark: impl Fn(u32) -> Option<i64>) -> Option<i128> {
+        let account = setup.account_currency as usize;
+        let mut equity = 2 * self.cash[account];
+        for &index in &self.held {
+            let instrument = &setup.instruments[index as usize];
+            equity += self.net[index as usize] as i128 * doubled_mark(index)? as i128 * instrument.factor;
+        }
+        for (currency, balance) in self.cash.iter().enumerate() {
+            if currency == account || *balance == 0 {
+                continue;
+            }
+            let index = setup.instruments.iter().position(|instrument| {
+                instrument.base == Some(currency as u32) && instrument.quote == account as u32
+            })?;
+            let instrument = &setup.instruments[index];
+            // The balance on its own scale is a whole number of sizes plus, after fees in kind, a finer rest.
+            let unit = crate::arith::pow10(setup.currencies[currency].ledger_scale - instrument.size_decimals);
+            equity += balance * doubled_mark(index as u32)? as i128 * instrument.factor / unit;
+        }
+        Some(equity)
+    }
+
+    /// Gross value of all positions at their marks, doubled.
+    pub fn doubled_exposure(&self, setup: &Setup, doubled_mark: impl Fn(u32) -> Option<i64>) -> i128 {
+        self.held
+            .iter()
+            .map(|&index| {
+                let mark = doubled_mark(index).unwrap_or(0);
+                (self.net[index as usize] as i128 * mark as i128 * setup.instruments[index as usize].factor).abs()
+            })
+            .sum()
+    }
+
+    /// Law 6: what was opened equals cash, inventory, results and fees together, in every currency.
+    pub fn is_balanced(&self, setup: &Setup) -> bool {
+        setup.currencies.iter().enumerate().all(|(index, currency)| {
+            currency.opening == self.cash[index] + self.inventory[index] + self.pnl[index] + self.fees[index]
+        })
+    }
+}

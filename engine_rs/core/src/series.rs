@@ -1,0 +1,362 @@
+//! Series: the bars that strategies subscribed to, from the feed or built from its ticks, and the indicators on them.
+//! May not live here: how one bar is built (bars), how one indicator is reckoned (indicators), or fills.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bars::{Bar, Taken, TimeBars};
+use crate::command::CommandError;
+use crate::counters::Counters;
+use crate::due::VenueClock;
+use crate::engine::{handles, Engine};
+use crate::indicators::{Indicator, IndicatorError, Scale, Spec};
+use crate::record::{BarPrice, Record};
+use crate::setup::Setup;
+
+/// A bar of a series.
+pub type SeriesBar = Bar;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Origin {
+    /// Bar records of this length index and price.
+    Records {
+        length_index: u8,
+    },
+    Built(TimeBars),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Series {
+    instrument: u32,
+    length: i64,
+    price: BarPrice,
+    origin: Origin,
+    last: Option<Bar>,
+    indicators: Vec<u32>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SeriesTable {
+    series: Vec<Series>,
+    indicators: Vec<Indicator>,
+    /// Per instrument: series built from its quotes, from its trades, and taken from its bars.
+    from_quotes: Vec<Vec<u32>>,
+    from_trades: Vec<Vec<u32>>,
+    from_bars: Vec<Vec<u32>>,
+    /// (strategy, series), in order of subscription.
+    subscriptions: Vec<(u32, u32)>,
+    /// Series that closed a bar in the record that is being taken.
+    closed: Vec<u32>,
+}
+
+impl SeriesTable {
+    pub fn new(instruments: usize) -> SeriesTable {
+        SeriesTable {
+            series: Vec::new(),
+            indicators: Vec::new(),
+            from_quotes: vec![Vec::new(); instruments],
+            from_trades: vec![Vec::new(); instruments],
+            from_bars: vec![Vec::new(); instruments],
+            subscriptions: Vec::new(),
+            closed: Vec::new(),
+        }
+    }
+
+    // -------------------------------------------------------------- subscription
+
+    /// The series of these bars, made if need be, with `strategy` among those that are told of its closes.
+    pub fn subscribe(
+        &mut self,
+        setup: &Setup,
+        strategy: u32,
+        instrument: u32,
+        length: i64,
+        price: Option<BarPrice>,
+    ) -> Result<u32, CommandError> {
+        let (price, is_record) = resolve(setup, instrument, length, price)?;
+        let found = self
+            .series
+            .iter()
+            .position(|one| (one.instrument, one.length, one.price) == (instrument, length, price));
+        let index = match found {
+            Some(index) => index as u32,
+            None => {
+                let index = self.series.len() as u32;
+                let origin = if is_record {
+                    let position = setup
+                        .bar_lengths
+                        .iter()
+                        .position(|one| *one == length)
+                        .expect("resolved");
+                    self.from_bars[instrument as usize].push(index);
+                    Origin::Records {
+                        length_index: position as u8,
+                    }
+                } else {
+                    let list = if price == BarPrice::Trade {
+                        &mut self.from_trades
+                    } else {
+                        &mut self.from_quotes
+                    };
+                    list[instrument as usize].push(index);
+                    let bars = TimeBars::new(length, price).map_err(|error| CommandError(error.to_string()))?;
+                    Origin::Built(bars)
+                };
+                self.series.push(Series {
+                    instrument,
+                    length,
+                    price,
+                    origin,
+                    last: None,
+                    indicators: Vec::new(),
+                });
+                index
+            }
+        };
+        if !self.subscriptions.contains(&(strategy, index)) {
+            self.subscriptions.push((strategy, index));
+        }
+        Ok(index)
+    }
+
+    /// A strategy with `on_bar` that subscribed to nothing gets the deciding bars of every instrument that has some.
+    pub fn subscribe_unsubscribed(&mut self, setup: &Setup, handlers: &[u32]) {
+        for (strategy, bits) in handlers.iter().enumerate() {
+            let strategy = strategy as u32;
+            if bits & handles::BAR == 0 || self.subscriptions.iter().any(|one| one.0 == strategy) {
+                continue;
+            }
+            for (index, instrument) in setup.instruments.iter().enumerate() {
+                if instrument.has_bars && instrument.bar_length != u32::MAX {
+                    let length = setup.bar_lengths[instrument.bar_length as usize];
+                    self.subscribe(setup, strategy, index as u32, length, Some(instrument.bar_price))
+                        .expect("the bars that the feed carries");
+                }
+            }
+        }
+    }
+
+    /// Adds an indicator to a series; gives its index.
+    pub fn add_indicator(&mut self, setup: &Setup, series: u32, spec: Spec) -> Result<u32, CommandError> {
+        let one = &self.series[series as usize];
+        let decimals = setup.instruments[one.instrument as usize].price_decimals;
+        let is_doubled = one.price == BarPrice::Mid && matches!(one.origin, Origin::Built(_));
+        let wrong = |error: IndicatorError| CommandError(error.to_string());
+        let indicator = Indicator::new(spec, Scale::new(decimals, is_doubled).map_err(wrong)?).map_err(wrong)?;
+        let index = self.indicators.len() as u32;
+        self.indicators.push(indicator);
+        self.series[series as usize].indicators.push(index);
+        Ok(index)
+    }
+
+    // -------------------------------------------------------------- reading
+
+    pub fn indicator(&self, index: u32) -> &Indicator {
+        &self.indicators[index as usize]
+    }
+
+    pub fn last_bar(&self, series: u32) -> Option<&Bar> {
+        self.series[series as usize].last.as_ref()
+    }
+
+    pub fn instrument(&self, series: u32) -> u32 {
+        self.series[series as usize].instrument
+    }
+
+    /// Last bar of an instrument's first series.
+    pub fn first_last_bar(&self, instrument: u32) -> Option<&Bar> {
+        self.series
+            .iter()
+            .find(|one| one.instrument == instrument)?
+            .last
+            .as_ref()
+    }
+
+    #[inline]
+    pub fn builds_from_quotes(&self, instrument: u32) -> bool {
+        !self.from_quotes[instrument as usize].is_empty()
+    }
+
+    #[inline]
+    pub fn builds_from_trades(&self, instrument: u32) -> bool {
+        !self.from_trades[instrument as usize].is_empty()
+    }
+
+    /// The series of the `nth` bar that closed in this record and that the strategy is told of.
+    #[inline]
+    pub fn closed_for(&self, strategy: u32, nth: u32) -> Option<u32> {
+        if self.closed.is_empty() {
+            return None;
+        }
+        self.closed
+            .iter()
+            .copied()
+            .filter(|one| self.subscriptions.contains(&(strategy, *one)))
+            .nth(nth as usize)
+    }
+
+    #[inline]
+    pub fn forget_closed(&mut self) {
+        self.closed.clear();
+    }
+
+    // -------------------------------------------------------------- records
+
+    pub fn add_quote(&mut self, record: &Record, clocks: &mut [VenueClock], setup: &Setup, counters: &mut Counters) {
+        let shows_sizes = setup.instruments[record.instrument as usize].sizes == crate::setup::Sizes::Full;
+        let side = |price: i64, size: i64| (!shows_sizes || size != 0).then_some(price);
+        let (bid, ask) = (side(record.a, record.c), side(record.b, record.d));
+        for position in 0..self.from_quotes[record.instrument as usize].len() {
+            let index = self.from_quotes[record.instrument as usize][position];
+            self.build(index, clocks, setup, counters, |bars, watermark| {
+                bars.add_quote(record.ts_event, watermark, bid, ask)
+            });
+        }
+    }
+
+    pub fn add_trade(&mut self, record: &Record, clocks: &mut [VenueClock], setup: &Setup, counters: &mut Counters) {
+        for position in 0..self.from_trades[record.instrument as usize].len() {
+            let index = self.from_trades[record.instrument as usize][position];
+            self.build(index, clocks, setup, counters, |bars, watermark| {
+                bars.add_trade(record.ts_event, watermark, record.a, record.b)
+            });
+        }
+    }
+
+    fn build(
+        &mut self,
+        index: u32,
+        clocks: &mut [VenueClock],
+        setup: &Setup,
+        counters: &mut Counters,
+        add: impl FnOnce(&mut TimeBars, i64) -> Taken,
+    ) {
+        let one = &mut self.series[index as usize];
+        let clock = &mut clocks[setup.instruments[one.instrument as usize].clock as usize];
+        let watermark = clock.watermark.expect("the record that is taken has set it");
+        let Origin::Built(bars) = &mut one.origin else {
+            unreachable!("a series of records is not built")
+        };
+        match add(bars, watermark) {
+            Taken::Opened => {
+                let boundary = bars.next_boundary().expect("a bar was opened");
+                // Bar closes at one time go by order of subscription.
+                clock.bar_closes.push(boundary, index as u64, index);
+            }
+            Taken::Late => counters.late_bar_ticks += 1,
+            Taken::Extended | Taken::Absent => {}
+        }
+    }
+
+    /// The boundary of a tick-built bar is reached.
+    pub fn close_built(&mut self, index: u32) {
+        let Origin::Built(bars) = &mut self.series[index as usize].origin else {
+            unreachable!("a series of records has no boundary")
+        };
+        if let Some(bar) = bars.close() {
+            self.close(index, bar);
+        }
+    }
+
+    /// A Bar record was taken.
+    #[inline]
+    pub fn add_bar(&mut self, record: &Record, length_index: u8, length: i64) {
+        for position in 0..self.from_bars[record.instrument as usize].len() {
+            let index = self.from_bars[record.instrument as usize][position];
+            let one = &self.series[index as usize];
+            let Origin::Records { length_index: wanted } = one.origin else {
+                continue;
+            };
+            if wanted != length_index || one.price as u8 != record.side {
+                continue;
+            }
+            let bar = Bar {
+                start_ns: record.ts_event - length,
+                end_ns: record.ts_event,
+                open: record.a,
+                high: record.b,
+                low: record.c,
+                close: record.d,
+                volume: record.e,
+                doubled: false,
+                ticks: 0,
+            };
+            self.close(index, bar);
+        }
+    }
+
+    #[inline]
+    fn close(&mut self, index: u32, bar: Bar) {
+        let one = &mut self.series[index as usize];
+        for indicator in &one.indicators {
+            self.indicators[*indicator as usize].update_bar(bar.high, bar.low, bar.close);
+        }
+        one.last = Some(bar);
+        self.closed.push(index);
+    }
+}
+
+/// Which price bars are of, and whether the feed carries them as records.
+fn resolve(
+    setup: &Setup,
+    instrument: u32,
+    length: i64,
+    price: Option<BarPrice>,
+) -> Result<(BarPrice, bool), CommandError> {
+    let one = &setup.instruments[instrument as usize];
+    let carries_length = one.has_bars && setup.bar_lengths.contains(&length);
+    let carried_price = price.unwrap_or(one.bar_price);
+    let has_ticks_of = |price: BarPrice| match price {
+        BarPrice::Trade => one.has_trades,
+        BarPrice::Bid | BarPrice::Ask | BarPrice::Mid => one.has_quotes,
+    };
+    if carries_length && (carried_price == one.bar_price || !has_ticks_of(carried_price)) {
+        return Ok((carried_price, true));
+    }
+    let built = match price {
+        Some(price) => price,
+        None if one.has_trades => BarPrice::Trade,
+        None => BarPrice::Mid,
+    };
+    if has_ticks_of(built) {
+        return Ok((built, false));
+    }
+    Err(CommandError(format!(
+        "{} has no bars of {length} ns: its feed carries {}; ask for a length that it carries, or add a feed",
+        one.symbol,
+        if one.has_bars {
+            format!("bars of {:?} ns", setup.bar_lengths)
+        } else {
+            "no data to build them from".into()
+        }
+    )))
+}
+
+impl Engine {
+    /// Subscribes a strategy to bars, in on_start only: a series must see the tape from its beginning.
+    pub fn subscribe_bars(
+        &mut self,
+        strategy: u32,
+        instrument: u32,
+        length: i64,
+        price: Option<BarPrice>,
+    ) -> Result<u32, CommandError> {
+        if !self.is_in_start() {
+            return Err(CommandError(
+                "bars are subscribed to in on_start: later they would miss their past".into(),
+            ));
+        }
+        if length <= 0 {
+            return Err(CommandError(format!(
+                "a bar of {length} ns is impossible: its length must be above 0"
+            )));
+        }
+        let setup = std::sync::Arc::clone(self.setup());
+        self.series.subscribe(&setup, strategy, instrument, length, price)
+    }
+
+    /// Adds an indicator to a series; gives its index.
+    pub fn add_indicator(&mut self, series: u32, spec: Spec) -> Result<u32, CommandError> {
+        let setup = std::sync::Arc::clone(self.setup());
+        self.series.add_indicator(&setup, series, spec)
+    }
+}

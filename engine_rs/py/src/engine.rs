@@ -1,0 +1,613 @@
+//! The engine as Python sees it: runs batches of records and calls the strategies' handlers.
+//! May not live here: what a record does (core), or where records come from.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use replay_core::arith::pow10;
+use replay_core::decimal;
+use replay_core::due::Arrival;
+use replay_core::engine::{handles, Call, Halt, Step};
+use replay_core::event::ABSENT;
+use replay_core::lifecycle::State;
+use replay_core::reason::REASONS;
+use replay_core::record::Record;
+use replay_core::setup::{Setup, SetupText};
+
+use crate::cell::{Cell, Shared};
+use crate::desk::Desk;
+use crate::errors;
+use crate::views::{event_kind_name, Bar, Fill, Names, OrderUpdate, Quote, Trade};
+
+/// Handlers by name, in the order of their slots.
+const HANDLERS: [(&str, u32); 9] = [
+    ("on_start", handles::START),
+    ("on_quote", handles::QUOTE),
+    ("on_trade", handles::TRADE),
+    ("on_bar", handles::BAR),
+    ("on_book", handles::BOOK),
+    ("on_order", handles::ORDER),
+    ("on_fill", handles::FILL),
+    ("on_timer", handles::TIMER),
+    ("on_stop", handles::STOP),
+];
+const ON_START: usize = 0;
+const ON_QUOTE: usize = 1;
+const ON_TRADE: usize = 2;
+const ON_BAR: usize = 3;
+const ON_BOOK: usize = 4;
+const ON_ORDER: usize = 5;
+const ON_FILL: usize = 6;
+const ON_TIMER: usize = 7;
+const ON_STOP: usize = 8;
+
+pub fn parse_setup(py: Python<'_>, setup: &[u8]) -> PyResult<Setup> {
+    let text: SetupText =
+        serde_json::from_slice(setup).map_err(|error| errors::config(py, error.to_string(), "setup"))?;
+    Setup::new(&text).map_err(|error| errors::config(py, error.message, &error.place))
+}
+
+/// The records in a buffer of bytes, without a copy.
+pub fn records_of<'a>(py: Python<'_>, buffer: &'a PyBuffer<u8>) -> PyResult<&'a [Record]> {
+    if !buffer.is_c_contiguous() {
+        return Err(PyValueError::new_err("records must be contiguous bytes"));
+    }
+    let _ = py;
+    let bytes: &[u8] = match buffer.len_bytes() {
+        0 => &[],
+        // SAFETY: the buffer is contiguous and the callers hold it; the package writes to no array that it has handed over.
+        length => unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), length) },
+    };
+    bytemuck::try_cast_slice(bytes).map_err(|error| {
+        PyValueError::new_err(format!(
+            "{} bytes are no records of 64 aligned bytes: {error}",
+            bytes.len()
+        ))
+    })
+}
+
+struct StrategyHandlers {
+    name: String,
+    methods: [Option<Py<PyAny>>; HANDLERS.len()],
+}
+
+/// One run's engine, with its strategies.
+#[pyclass(frozen, module = "replay._engine")]
+pub struct Engine {
+    cell: Shared,
+    names: Arc<Names>,
+    strategies: Vec<StrategyHandlers>,
+    timer_names: Py<PyList>,
+    quote: Py<Quote>,
+    trade: Py<Trade>,
+    bar: Py<Bar>,
+    has_stopped: std::sync::atomic::AtomicBool,
+}
+
+#[pymethods]
+impl Engine {
+    /// `setup`: the JSON that replay.setup writes. `strategies`: instances of `replay.Strategy`, in run-file order.
+    #[new]
+    fn new(py: Python<'_>, setup: &[u8], strategies: &Bound<'_, PyList>) -> PyResult<Engine> {
+        let setup = parse_setup(py, setup)?;
+        if strategies.len() != setup.strategies.len() {
+            return Err(PyValueError::new_err(format!(
+                "{} strategies given, {} in the setup",
+                strategies.len(),
+                setup.strategies.len()
+            )));
+        }
+        let mut bits = Vec::new();
+        let mut handlers = Vec::new();
+        for (strategy, name) in strategies.iter().zip(&setup.strategies) {
+            let own = strategy.call_method0("_handlers")?;
+            let own = own.cast_into::<PyDict>().map_err(PyErr::from)?;
+            let mut methods: [Option<Py<PyAny>>; HANDLERS.len()] = Default::default();
+            let mut mask = 0;
+            for (slot, (handler, bit)) in HANDLERS.iter().enumerate() {
+                if let Some(method) = own.get_item(handler)? {
+                    methods[slot] = Some(method.unbind());
+                    mask |= bit;
+                }
+            }
+            bits.push(mask);
+            handlers.push(StrategyHandlers {
+                name: name.clone(),
+                methods,
+            });
+        }
+        let core = replay_core::engine::Engine::new(setup, &bits);
+        let names = Names::new(py, core.setup());
+        let cell = Cell::new(core);
+        let timer_names = PyList::empty(py);
+        for (index, strategy) in strategies.iter().enumerate() {
+            let desk = Desk {
+                cell: Arc::clone(&cell),
+                names: Arc::clone(&names),
+                strategy: index as u32,
+            };
+            let timers = strategy.call_method1("_attach", (desk,))?;
+            timer_names.append(timers)?;
+        }
+        Ok(Engine {
+            quote: Py::new(py, Quote::new(&names))?,
+            trade: Py::new(py, Trade::new(&names))?,
+            bar: Py::new(py, Bar::new(&names))?,
+            timer_names: timer_names.unbind(),
+            cell,
+            names,
+            strategies: handlers,
+            has_stopped: std::sync::atomic::AtomicBool::new(false),
+        })
+    }
+
+    /// Takes admitted records, as bytes, and calls the handlers; returns when all are taken.
+    ///
+    /// Raises StrategyError where a handler raised (its commands are dropped, its orders cancelled), HaltError where a rule
+    /// stopped the run.
+    fn run(&self, py: Python<'_>, batch: &Bound<'_, PyAny>) -> PyResult<()> {
+        let buffer = PyBuffer::<u8>::get(batch)?;
+        let records = records_of(py, &buffer)?;
+        let mut position = 0;
+        loop {
+            let step = {
+                let mut engine = self.cell.borrow_mut(py)?;
+                let core: &mut replay_core::engine::Engine = &mut engine;
+                let position = &mut position;
+                let outcome = if core.calls_per_record() {
+                    catch_unwind(AssertUnwindSafe(|| core.advance(records, position)))
+                } else {
+                    py.detach(|| catch_unwind(AssertUnwindSafe(|| core.advance(records, position))))
+                };
+                match outcome {
+                    Ok(Ok(step)) => step,
+                    Ok(Err(halt)) => return Err(self.halted(py, core, halt)),
+                    Err(panic) => return Err(self.broken(py, core.tape_seq, panic)),
+                }
+            };
+            match step {
+                Step::Exhausted => return Ok(()),
+                Step::Call { strategy, call } => {
+                    if let Err(error) = self.call(py, strategy, call) {
+                        return Err(self.raised(py, strategy, call, error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The tape is over or the run is stopped: calls on_stop of every strategy, once. Decides nothing.
+    fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        if self.has_stopped.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.cell.borrow_mut(py)?.stop();
+        for strategy in &self.strategies {
+            if let Some(method) = &strategy.methods[ON_STOP] {
+                if let Err(error) = method.bind(py).call0() {
+                    if is_interrupt(py, &error) {
+                        return Err(error);
+                    }
+                    let seq = self.cell.borrow_mut(py)?.tape_seq;
+                    return Err(errors::strategy(
+                        py,
+                        error,
+                        &strategy.name,
+                        "on_stop",
+                        seq,
+                        "after the last".into(),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Events decided since the last call: n * 128 bytes.
+    fn take_events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let events = self.cell.borrow_mut(py)?.exchange.log.take();
+        Ok(PyBytes::new(py, bytemuck::cast_slice(&events)))
+    }
+
+    /// Equity points since the last call: n * 40 bytes (ts i64, tape_seq u64, equity, cash and exposure f64).
+    fn take_equity<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut engine = self.cell.borrow_mut(py)?;
+        let account = engine.setup().account_currency as usize;
+        let scale = pow10(engine.setup().currencies[account].ledger_scale) as f64;
+        let mut bytes = Vec::new();
+        for point in engine.equity.take() {
+            bytes.extend_from_slice(&point.ts.to_le_bytes());
+            bytes.extend_from_slice(&point.tape_seq.to_le_bytes());
+            for value in [
+                point.doubled_equity as f64 / 2.0 / scale,
+                point.cash as f64 / scale,
+                point.doubled_exposure as f64 / 2.0 / scale,
+            ] {
+                bytes.extend_from_slice(&value.to_le_bytes());
+            }
+        }
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// Hex SHA-256 over all events so far.
+    fn digest(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.cell.borrow_mut(py)?.exchange.log.digest())
+    }
+
+    /// When the next timer is due, ns; None without one.
+    fn next_timer_ns(&self, py: Python<'_>) -> PyResult<Option<i64>> {
+        Ok(self.cell.borrow_mut(py)?.next_timer())
+    }
+
+    /// Records taken.
+    #[getter]
+    fn seq(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.cell.borrow_mut(py)?.tape_seq)
+    }
+
+    /// The strategies' clock, ns; the smallest i64 before the first record.
+    #[getter]
+    fn now_ns(&self, py: Python<'_>) -> PyResult<i64> {
+        Ok(self.cell.borrow_mut(py)?.now())
+    }
+
+    /// Decimals of each currency's amounts in events.
+    fn ledger_scales(&self) -> Vec<u32> {
+        self.names
+            .setup
+            .currencies
+            .iter()
+            .map(|currency| currency.ledger_scale)
+            .collect()
+    }
+
+    /// Counts for metrics.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let engine = self.cell.borrow_mut(py)?;
+        let counters = &engine.exchange.counters;
+        let table = |names: &[&str], values: &[u64]| -> PyResult<Bound<'py, PyDict>> {
+            let dict = PyDict::new(py);
+            for (name, value) in names.iter().zip(values) {
+                dict.set_item(name, value)?;
+            }
+            Ok(dict)
+        };
+        let all = PyDict::new(py);
+        let kinds = [
+            "quote", "trade", "bar", "book", "order", "funding", "status", "clock", "command",
+        ];
+        all.set_item("records", table(&kinds, &counters.records[1..])?)?;
+        let events: Vec<&str> = (1..=10).map(event_kind_name).collect();
+        all.set_item("events", table(&events, &counters.events[1..])?)?;
+        all.set_item("fills", table(&["maker", "taker"], &counters.fills[1..])?)?;
+        all.set_item(
+            "orders",
+            table(&["market", "limit", "stop_market", "stop_limit"], &counters.orders[1..])?,
+        )?;
+        let reasons: Vec<&str> = REASONS.iter().map(|row| row.1).collect();
+        all.set_item("rejections", table(&reasons[1..], &counters.reasons[1..])?)?;
+        let strategies: Vec<&str> = self.strategies.iter().map(|one| one.name.as_str()).collect();
+        all.set_item("handlers", table(&strategies, &counters.calls)?)?;
+        let (arrivals, answers, timers) = engine.due_depths();
+        all.set_item(
+            "due",
+            table(
+                &["arrivals", "answers", "timers"],
+                &[arrivals as u64, answers as u64, timers as u64],
+            )?,
+        )?;
+        all.set_item("late", counters.late)?;
+        all.set_item("stale", counters.stale)?;
+        all.set_item("late_bar_ticks", counters.late_bar_ticks)?;
+        all.set_item("timers_fired", counters.timers_fired)?;
+        let account = engine.setup().account_currency as usize;
+        let scale = pow10(engine.setup().currencies[account].ledger_scale) as f64;
+        let amount = |doubled: i128| doubled as f64 / 2.0 / scale;
+        let last = engine.equity.last;
+        all.set_item("equity", last.map(|point| amount(point.doubled_equity)))?;
+        all.set_item("exposure", last.map(|point| amount(point.doubled_exposure)))?;
+        all.set_item("peak_equity", last.map(|_| amount(engine.equity.peak)))?;
+        let share = if engine.equity.drawdown_peak > 0 {
+            engine.equity.drawdown as f64 / engine.equity.drawdown_peak as f64
+        } else {
+            0.0
+        };
+        all.set_item("drawdown", share)?;
+        all.set_item("positions", self.positions(py, &engine)?)?;
+        Ok(all)
+    }
+
+    /// What stands at the end: open orders, commands in flight, positions, balances; exact numbers as text.
+    fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let engine = self.cell.borrow_mut(py)?;
+        let setup = &self.names.setup;
+        let all = PyDict::new(py);
+        let open = PyList::empty(py);
+        for order in engine.exchange.orders.told_live() {
+            if order.is_ended() || order.state == State::PendingNew {
+                continue;
+            }
+            open.append(self.order_row(py, order)?)?;
+        }
+        all.set_item("open_orders", open)?;
+        let flying = PyList::empty(py);
+        for (time, arrival) in engine.in_flight() {
+            let row = PyDict::new(py);
+            let (what, id) = match arrival {
+                Arrival::Submit(id) => ("submit", id),
+                Arrival::Cancel(id) => ("cancel", id),
+                Arrival::Amend { order, .. } => ("amend", order),
+            };
+            row.set_item("command", what)?;
+            row.set_item("order_id", id)?;
+            row.set_item("arrival_ns", time)?;
+            if let Some(order) = engine.exchange.orders.find(id) {
+                row.set_item("order", self.order_row(py, order)?)?;
+            }
+            flying.append(row)?;
+        }
+        all.set_item("in_flight", flying)?;
+        all.set_item("positions", self.positions(py, &engine)?)?;
+        let balances = PyDict::new(py);
+        for (currency, cash) in setup.currencies.iter().zip(&engine.exchange.ledger.cash) {
+            balances.set_item(&currency.name, decimal::format(*cash, currency.ledger_scale))?;
+        }
+        all.set_item("balances", balances)?;
+        let mark = |index: u32| engine.exchange.doubled_mark(index);
+        let equity = engine.exchange.ledger.doubled_equity(setup, mark);
+        let scale = setup.currencies[setup.account_currency as usize].ledger_scale;
+        // Half of a doubled amount has one decimal more.
+        all.set_item("equity", equity.map(|doubled| decimal::format(doubled * 5, scale + 1)))?;
+        let marks = PyDict::new(py);
+        for (index, instrument) in setup.instruments.iter().enumerate() {
+            let market = &engine.exchange.markets[index];
+            let text = |doubled: Option<i64>| {
+                doubled.map(|doubled| decimal::format(doubled as i128 * 5, instrument.price_decimals + 1))
+            };
+            marks.set_item(
+                &instrument.symbol,
+                (text(market.first_doubled_mark), text(market.doubled_mark)),
+            )?;
+        }
+        all.set_item("marks", marks)?;
+        let turnover = engine.exchange.ledger.turnover;
+        all.set_item("turnover", decimal::format(turnover, scale))?;
+        all.set_item("balanced", engine.exchange.ledger.is_balanced(setup))?;
+        all.set_item("now_ns", engine.now())?;
+        all.set_item("seq", engine.tape_seq)?;
+        Ok(all)
+    }
+
+    /// Whether law 6 holds: what was opened equals cash, inventory, results and fees together.
+    fn is_balanced(&self, py: Python<'_>) -> PyResult<bool> {
+        let engine = self.cell.borrow_mut(py)?;
+        Ok(engine.exchange.ledger.is_balanced(&self.names.setup))
+    }
+
+    /// Cancels every order of every strategy at once, as a strategy that raised is.
+    fn cancel_all_at_once(&self, py: Python<'_>) -> PyResult<()> {
+        let mut engine = self.cell.borrow_mut(py)?;
+        for index in 0..self.strategies.len() as u32 {
+            engine.abandon(index);
+        }
+        Ok(())
+    }
+}
+
+fn is_interrupt(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py)
+}
+
+impl Engine {
+    #[inline]
+    fn call(&self, py: Python<'_>, strategy: u32, call: Call) -> PyResult<()> {
+        let methods = &self.strategies[strategy as usize].methods;
+        let method = |slot: usize| {
+            methods[slot]
+                .as_ref()
+                .expect("only handlers that are defined are called")
+                .bind(py)
+        };
+        match call {
+            Call::Quote => {
+                self.quote.get().set(self.cell.borrow_mut(py)?.record());
+                method(ON_QUOTE).call1((&self.quote,))?;
+            }
+            Call::Trade => {
+                self.trade.get().set(self.cell.borrow_mut(py)?.record());
+                method(ON_TRADE).call1((&self.trade,))?;
+            }
+            Call::Bar(series) => {
+                {
+                    let engine = self.cell.borrow_mut(py)?;
+                    let bar = engine.series.last_bar(series).expect("a bar was closed");
+                    self.bar.get().set(engine.series.instrument(series), bar);
+                }
+                method(ON_BAR).call1((&self.bar,))?;
+            }
+            Call::Book => {
+                let record = *self.cell.borrow_mut(py)?.record();
+                self.trade.get().set(&record);
+                method(ON_BOOK).call1((&self.trade,))?;
+            }
+            Call::Order => {
+                let event = *self.cell.borrow_mut(py)?.event();
+                method(ON_ORDER).call1((OrderUpdate {
+                    event,
+                    names: Arc::clone(&self.names),
+                },))?;
+            }
+            Call::Fill => {
+                let event = *self.cell.borrow_mut(py)?.event();
+                method(ON_FILL).call1((Fill {
+                    event,
+                    names: Arc::clone(&self.names),
+                },))?;
+            }
+            Call::Timer(name) => {
+                let names = self.timer_names.bind(py).get_item(strategy as usize)?;
+                method(ON_TIMER).call1((names.get_item(name)?,))?;
+            }
+            Call::Start => {
+                method(ON_START).call0()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn raised(&self, py: Python<'_>, strategy: u32, call: Call, error: PyErr) -> PyErr {
+        let mut engine = match self.cell.borrow_mut(py) {
+            Ok(engine) => engine,
+            Err(busy) => return busy,
+        };
+        if is_interrupt(py, &error) {
+            return error;
+        }
+        let handler = match call {
+            Call::Start => "on_start",
+            Call::Quote => "on_quote",
+            Call::Trade => "on_trade",
+            Call::Book => "on_book",
+            Call::Bar(_) => "on_bar",
+            Call::Order => "on_order",
+            Call::Fill => "on_fill",
+            Call::Timer(_) => "on_timer",
+        };
+        let tick = self.describe(engine.record());
+        let seq = engine.tape_seq;
+        engine.abandon(strategy);
+        drop(engine);
+        errors::strategy(py, error, &self.strategies[strategy as usize].name, handler, seq, tick)
+    }
+
+    /// A record as text, for messages.
+    fn describe(&self, record: &Record) -> String {
+        let kinds = [
+            "?", "quote", "trade", "bar", "book", "order", "funding", "status", "clock", "command",
+        ];
+        let kind = kinds.get(record.kind as usize).unwrap_or(&"?");
+        let Some(instrument) = self.names.setup.instruments.get(record.instrument as usize) else {
+            return format!("{kind} at {}", record.ts_event);
+        };
+        let price = |raw: i64| decimal::format(raw as i128, instrument.price_decimals);
+        let size = |raw: i64| decimal::format(raw as i128, instrument.size_decimals);
+        let values = match *kind {
+            "quote" => {
+                format!(
+                    "bid {} x {} ask {} x {}",
+                    price(record.a),
+                    size(record.c),
+                    price(record.b),
+                    size(record.d)
+                )
+            }
+            "trade" => format!("{} x {}", price(record.a), size(record.b)),
+            "bar" => format!(
+                "open {} high {} low {} close {} volume {}",
+                price(record.a),
+                price(record.b),
+                price(record.c),
+                price(record.d),
+                size(record.e)
+            ),
+            _ => String::new(),
+        };
+        format!(
+            "{} {kind} {values} at ts_event {} ts_recv {}",
+            instrument.symbol, record.ts_event, record.ts_recv
+        )
+    }
+
+    fn halted(&self, py: Python<'_>, core: &replay_core::engine::Engine, halt: Halt) -> PyErr {
+        match halt {
+            Halt::Livelock { strategy, kind, time } => errors::halt(
+                py,
+                "livelock",
+                format!(
+                    "strategy {:?} keeps making {kind} items due at {time} ns (record {}): too many at one time",
+                    self.strategies[strategy as usize].name, core.tape_seq
+                ),
+                "look for a handler that answers its own fill or timer with a new command each time",
+            ),
+        }
+    }
+
+    fn broken(&self, py: Python<'_>, seq: u64, panic: Box<dyn std::any::Any + Send>) -> PyErr {
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()))
+            .unwrap_or_else(|| "unknown".into());
+        if text.contains("overflow") {
+            return errors::halt(
+                py,
+                "overflow",
+                format!("a number left the range of the ledger at record {seq}: {text}"),
+                "check price_decimals, size_decimals and the data for absurd values",
+            );
+        }
+        PyRuntimeError::new_err(format!(
+            "the engine broke an invariant at record {seq}: {text}; please report it"
+        ))
+    }
+
+    fn order_row<'py>(&self, py: Python<'py>, order: &replay_core::order::Order) -> PyResult<Bound<'py, PyDict>> {
+        let instrument = &self.names.setup.instruments[order.request.instrument as usize];
+        let price = |raw: i64| (raw != ABSENT).then(|| decimal::format(raw as i128, instrument.price_decimals));
+        let row = PyDict::new(py);
+        row.set_item("order_id", order.id)?;
+        row.set_item("strategy", &self.strategies[order.strategy as usize].name)?;
+        row.set_item("symbol", &instrument.symbol)?;
+        row.set_item("side", if order.request.side.sign() > 0 { "buy" } else { "sell" })?;
+        let kinds = ["", "market", "limit", "stop_market", "stop_limit"];
+        row.set_item("type", kinds[order.request.order_type as usize])?;
+        row.set_item(
+            "quantity",
+            decimal::format(order.quantity as i128, instrument.size_decimals),
+        )?;
+        row.set_item(
+            "filled",
+            decimal::format(order.filled as i128, instrument.size_decimals),
+        )?;
+        row.set_item("limit", price(order.limit))?;
+        row.set_item("stop", price(order.trigger))?;
+        row.set_item("state", order.state.name())?;
+        Ok(row)
+    }
+
+    fn positions<'py>(&self, py: Python<'py>, engine: &replay_core::engine::Engine) -> PyResult<Bound<'py, PyList>> {
+        let setup = &self.names.setup;
+        let rows = PyList::empty(py);
+        for (strategy, one) in self.strategies.iter().enumerate() {
+            for (index, instrument) in setup.instruments.iter().enumerate() {
+                let position = engine.exchange.ledger.position(strategy as u32, index as u32);
+                if position.quantity == 0 && position.realised == 0 && position.fees == 0 {
+                    continue;
+                }
+                let scale = setup.currencies[instrument.quote as usize].ledger_scale;
+                let row = PyDict::new(py);
+                row.set_item("strategy", &one.name)?;
+                row.set_item("symbol", &instrument.symbol)?;
+                row.set_item("quantity", position.quantity as f64 / instrument.size_unit)?;
+                row.set_item(
+                    "average_price",
+                    position.average_price(instrument.factor, instrument.price_unit),
+                )?;
+                row.set_item("realised", decimal::format(position.realised, scale))?;
+                row.set_item("fees", decimal::format(position.fees, scale))?;
+                rows.append(row)?;
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// Every reason code with its name and meaning.
+#[pyfunction]
+pub fn reasons() -> Vec<(u16, &'static str, &'static str)> {
+    REASONS.to_vec()
+}

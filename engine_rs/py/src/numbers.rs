@@ -1,0 +1,53 @@
+//! Numbers from Python to raw integers, exactly.
+//! May not live here: checks against a grid (the core makes them).
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyFloat, PyInt, PyString};
+use replay_core::arith::pow10;
+use replay_core::decimal;
+
+/// An int, float, Decimal or decimal text as a raw integer on a scale.
+///
+/// A float stands for its shortest decimal form; what that form or a Decimal has beyond the scale is an error.
+pub fn to_raw(value: &Bound<'_, PyAny>, decimals: u32, what: &str) -> PyResult<i64> {
+    if let Ok(float) = value.cast::<PyFloat>() {
+        return from_float(float.value(), decimals, what);
+    }
+    if value.is_instance_of::<PyInt>() {
+        let number: i64 = value.extract()?;
+        return i64::try_from(number as i128 * pow10(decimals))
+            .map_err(|_| PyValueError::new_err(format!("{what} {number} is too large")));
+    }
+    let text: String = if let Ok(text) = value.cast::<PyString>() {
+        text.to_string()
+    } else if value.get_type().name()?.to_string() == "Decimal" {
+        value.call_method1("__format__", ("f",))?.extract()?
+    } else if let Ok(float) = value.extract::<f64>() {
+        return from_float(float, decimals, what);
+    } else {
+        return Err(PyTypeError::new_err(format!(
+            "{what} must be a number, not {}",
+            value.get_type().name()?
+        )));
+    };
+    decimal::parse(&text, decimals).map_err(|error| PyValueError::new_err(format!("{what} {text}: {error}")))
+}
+
+fn from_float(value: f64, decimals: u32, what: &str) -> PyResult<i64> {
+    // A raw number of at most 15 digits that divides back to the same float is that float's shortest form.
+    let unit = pow10(decimals) as f64;
+    let raw = (value * unit).round();
+    if raw.abs() < 1e15 && raw / unit == value {
+        return Ok(raw as i64);
+    }
+    decimal::from_f64_shortest(value, decimals)
+        .map_err(|error| PyValueError::new_err(format!("{what} {value} with {decimals} decimals: {error}")))
+}
+
+pub fn optional_raw(value: Option<&Bound<'_, PyAny>>, decimals: u32, what: &str) -> PyResult<i64> {
+    match value {
+        Some(value) => to_raw(value, decimals, what),
+        None => Ok(replay_core::event::ABSENT),
+    }
+}

@@ -1,0 +1,269 @@
+"""The strategy: the class that users derive from; its parameters, handlers, commands and views.
+
+May not live here: what a command does (the engine), or where a strategy's parameters are read from (setup).
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from replay.units import parse_duration, parse_time
+
+if typing.TYPE_CHECKING:
+    from replay._engine import Account, Bar, Desk, Fill, Order, OrderUpdate, Position, Quote, Random, Series, Trade
+
+Number = int | float | Decimal
+"""A price or quantity: int and Decimal are exact; a float stands for its shortest decimal form."""
+
+TimeInForce = Literal["GTC", "IOC", "FOK", "GTD", "DAY"]
+
+HANDLERS = ("on_start", "on_quote", "on_trade", "on_bar", "on_book", "on_order", "on_fill", "on_timer", "on_stop")
+
+_PARAMETER_TYPES = (int, float, str, bool, Decimal)
+
+
+class Parameter(NamedTuple):
+    """An annotated class attribute of a strategy: settable from the run file and by sweeps."""
+
+    name: str
+    type: type
+    default: Any
+    """`Parameter.REQUIRED` where the class gives none."""
+
+    REQUIRED: ClassVar[Any] = inspect.Parameter.empty  # type: ignore[misc]
+
+
+class Strategy:
+    """Base of every strategy.
+
+    Annotated class attributes are its parameters:
+
+        class SmaCross(Strategy):
+            symbol: str = "BTCUSDT"
+            fast: int = 20
+
+    Handlers that a class does not define cost nothing. While a handler runs, the world stands still: its commands are
+    carried out when it returns. Views (`bar`, `quote`, ...) live as long as the call; `.copy()` keeps one.
+    """
+
+    _desk: Desk
+    _timers: list[str]
+
+    def __init__(self, **params: Any) -> None:
+        known = self.parameters()
+        for name in params:
+            if name not in known:
+                raise TypeError(f"{type(self).__name__} has no parameter {name!r}: it has {', '.join(known) or 'none'}")
+        for name, parameter in known.items():
+            if name in params:
+                setattr(self, name, params[name])
+            elif parameter.default is Parameter.REQUIRED:
+                raise TypeError(f"{type(self).__name__} needs its parameter {name!r}")
+
+    @classmethod
+    def parameters(cls) -> dict[str, Parameter]:
+        """Give the parameters by name, those of base classes first.
+
+        An attribute annotated with ClassVar, or whose name begins with an underscore, is none. Raises TypeError for a type
+        that a run file cannot express.
+        """
+        found: dict[str, Parameter] = {}
+        for base in reversed(cls.__mro__):
+            if base in (object, Strategy):
+                continue
+            for name, hint in inspect.get_annotations(base, eval_str=True).items():
+                if name.startswith("_") or typing.get_origin(hint) is ClassVar:
+                    continue
+                if isinstance(hint, types.UnionType) or hint not in _PARAMETER_TYPES:
+                    raise TypeError(
+                        f"{cls.__name__}.{name} is annotated {hint}: a parameter is int, float, str, bool or Decimal "
+                        "(use ClassVar, or an underscore, for other attributes)"
+                    )
+                found[name] = Parameter(name, hint, getattr(cls, name, Parameter.REQUIRED))
+        return found
+
+    # ---------------------------------------------------------------- the engine's side
+
+    def _handlers(self) -> dict[str, Callable[..., Any]]:
+        """Give the handlers that the class defines, by name, as bound methods."""
+        return {name: getattr(self, name) for name in HANDLERS if getattr(type(self), name) is not _BASE[name]}
+
+    def _attach(self, desk: Desk) -> list[str]:
+        """Take the desk of a run; give the list that timer names will stand in."""
+        self._desk = desk
+        self._timers = []
+        return self._timers
+
+    # ---------------------------------------------------------------- handlers
+
+    def on_start(self) -> None:
+        """Run once, when the first record is taken: subscribe to bars here."""
+
+    def on_quote(self, quote: Quote) -> None:
+        """Run for each quote of the run's instruments."""
+
+    def on_trade(self, trade: Trade) -> None:
+        """Run for each print of the run's instruments."""
+
+    def on_bar(self, bar: Bar) -> None:
+        """Run for each closed bar of the series that the strategy subscribed to."""
+
+    def on_book(self, update: Trade) -> None:
+        """Run for each level or order update of a book feed."""
+
+    def on_order(self, order: OrderUpdate) -> None:
+        """Run for each change of an own order that is not a fill."""
+
+    def on_fill(self, fill: Fill) -> None:
+        """Run for each fill of an own order."""
+
+    def on_timer(self, name: str) -> None:
+        """Run when a timer is due: `now` is its due time."""
+
+    def on_stop(self) -> None:
+        """Run once at the end; it may read, its commands raise."""
+
+    # ---------------------------------------------------------------- commands
+
+    def buy(
+        self,
+        symbol: str,
+        quantity: Number,
+        *,
+        limit: Number | None = None,
+        stop: Number | None = None,
+        tif: TimeInForce = "GTC",
+        expire: int | str | None = None,
+        trigger: Literal["default", "last", "mid"] = "default",
+    ) -> int:
+        """Send a buy order; give its id.
+
+        Without prices a market order; with `limit` a limit order, with `stop` a stop-market order, with both a stop-limit
+        order. `expire` (ns or RFC 3339 text) goes with tif "GTD". `trigger`: what a stop watches; by default bid/ask with
+        quotes, else the last price. Raises ValueError where the order cannot be right: off the tick or lot grid, an
+        unknown symbol, prices that its type does not take.
+        """
+        return self._desk.order(symbol, 1, quantity, limit, stop, tif, _optional_time(expire), trigger)
+
+    def sell(
+        self,
+        symbol: str,
+        quantity: Number,
+        *,
+        limit: Number | None = None,
+        stop: Number | None = None,
+        tif: TimeInForce = "GTC",
+        expire: int | str | None = None,
+        trigger: Literal["default", "last", "mid"] = "default",
+    ) -> int:
+        """Send a sell order; give its id. Arguments as for `buy`."""
+        return self._desk.order(symbol, -1, quantity, limit, stop, tif, _optional_time(expire), trigger)
+
+    def amend(
+        self, order: int, *, quantity: Number | None = None, limit: Number | None = None, stop: Number | None = None
+    ) -> None:
+        """Change an order: `quantity` is the new total. Only a pure decrease keeps its place in the queue."""
+        self._desk.amend(order, quantity, limit, stop)
+
+    def cancel(self, order: int) -> None:
+        """Cancel an order; where it has ended by then, the venue answers with a rejection."""
+        self._desk.cancel(order)
+
+    def cancel_all(self, symbol: str | None = None) -> list[int]:
+        """Cancel the live orders, of one symbol or of all; give their ids."""
+        return self._desk.cancel_all(symbol)
+
+    def target(self, symbol: str, quantity: Number) -> int | None:
+        """Send a market order for what is missing to this position; give its id, or None where nothing is.
+
+        Own live market and target orders count as done; resting limit orders are not touched.
+        """
+        return self._desk.target(symbol, quantity)
+
+    def target_value(self, symbol: str, value: float) -> int | None:
+        """As `target`, for a position of this value in the account's currency, at the mark."""
+        return self._desk.target_value(symbol, value)
+
+    def target_weight(self, symbol: str, weight: float) -> int | None:
+        """As `target`, for a position worth this share of the account's equity."""
+        return self._desk.target_weight(symbol, weight)
+
+    def close(self, symbol: str) -> int | None:
+        """Close the position with a market order; give its id, or None where it is flat."""
+        return self._desk.target(symbol, 0)
+
+    def every(self, period: int | str, name: str = "") -> None:
+        """Call `on_timer(name)` each `period` (ns, or text such as "1m"), first at now + period."""
+        self._timers.append(name)
+        self._desk.every(parse_duration(period) if isinstance(period, str) else period, len(self._timers) - 1)
+
+    def at(self, time: int | str, name: str = "") -> None:
+        """Call `on_timer(name)` once at `time` (ns, or RFC 3339 text). Raises ValueError for a time before now."""
+        self._timers.append(name)
+        self._desk.at(parse_time(time) if isinstance(time, str) else time, len(self._timers) - 1)
+
+    # ---------------------------------------------------------------- views
+
+    @property
+    def now(self) -> int:
+        """The strategy's clock, ns since the Unix epoch: the latest time of receipt so far."""
+        return self._desk.now
+
+    def position(self, symbol: str) -> Position:
+        """Give the position as the strategy has been told; the object always shows the present one."""
+        return self._desk.position(symbol)
+
+    def orders(self, symbol: str | None = None) -> list[Order]:
+        """Give the live orders as told, by id."""
+        return self._desk.orders(symbol)
+
+    def order(self, order: int) -> Order | None:
+        """Give one order by its id; None where it ended long ago."""
+        return self._desk.find_order(order)
+
+    @property
+    def account(self) -> Account:
+        """Cash and equity, as told to any strategy of the account."""
+        return self._desk.account
+
+    def last_quote(self, symbol: str) -> Quote | None:
+        """Give the quote that stands, or None."""
+        return self._desk.last_quote(symbol)
+
+    def last_trade(self, symbol: str) -> Trade | None:
+        """Give the last print, or None."""
+        return self._desk.last_trade(symbol)
+
+    def last_bar(self, symbol: str) -> Bar | None:
+        """Give the last closed bar of the symbol's first series, or None."""
+        return self._desk.last_bar(symbol)
+
+    def bars(
+        self, symbol: str, length: int | str, price: Literal["trade", "bid", "ask", "mid"] | None = None
+    ) -> Series:
+        """Subscribe to bars, in `on_start`: the feed's own where it carries that length, else built from its ticks."""
+        return self._desk.bars(symbol, parse_duration(length) if isinstance(length, str) else length, price)
+
+    @property
+    def rng(self) -> Random:
+        """Random numbers of this strategy, the same in every run with the same seed."""
+        return self._desk.rng
+
+    @property
+    def log(self) -> Any:
+        """A logger that carries engine time; never log per tick."""
+        from replay.logs import strategy_logger
+
+        return strategy_logger(type(self).__name__, self.now)
+
+
+_BASE = {name: getattr(Strategy, name) for name in HANDLERS}
+
+
+def _optional_time(time: int | str | None) -> int | None:
+    return parse_time(time) if isinstance(time, str) else time
