@@ -1,0 +1,503 @@
+"""The journal: append-only segments of frames, each frame a piece of the tape with its cursor, digest and checksums.
+
+May not live here: what a record or a cursor means. The journal keeps bytes, proves them whole, and gives them back.
+
+A segment starts with 64 bytes, a frame with 64 more; all is little-endian and every part starts at a multiple of 64:
+
+    segment header                                   frame header
+     0  magic "RPLYJRNL"      8 s                     0  magic "FRME"                                  4 s
+     8  version               u32                     4  version                                       u8
+    12  segment number        u32                     5  flags (1: closed in order)                    u8
+    16  epoch                 u64                     6  cursor with its padding, in units of 64 bytes u16
+    24  SHA-256 of the setup  32 s                    8  tape seq of its first record                  u64
+    56  zero                  u32                    16  number of records                             u32
+    60  CRC-32 of 0..60       u32                    20  durable when it was written, units of 64      u32
+                                                     24  digest of the event log before it             32 s
+                                                     56  CRC-32 of 0..56                               u32
+                                                     60  CRC-32 of 0..60, cursor and records           u32
+
+The cursor is JSON padded with blanks, then come the records. The header has a checksum of its own because its lengths
+say where the next frame starts. What was durable (bytes of this segment) tells damage from a torn tail: a power cut may
+leave any part of what no commit had covered, so a bad frame is damage only if something proves that it was durable.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.disk import Disk, disk_error
+from replay.errors import JournalError
+from replay.histogram import DISK_SECONDS, Histogram
+from replay.records import RECORD, RECORD_BYTES
+
+VERSION = 1
+ALIGNMENT_BYTES = 64
+SEGMENT_MAGIC = b"RPLYJRNL"
+FRAME_MAGIC = b"FRME"
+SEGMENT_HEADER = struct.Struct("<8sIIQ32sII")
+FRAME_HEADER = struct.Struct("<4sBBHQII32sII")
+FLAG_CLOSED = 1
+EMPTY_DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""SHA-256 of no events."""
+
+SEGMENT_BYTES = 64 << 20
+COMMIT_EVERY_NS = 5_000_000
+COMMIT_BYTES = 1 << 20
+CURSOR_BYTES_MAX = 0xFFFF * ALIGNMENT_BYTES
+
+_SEGMENT_NAME = re.compile(r"(\d{8})\.journal")
+_HEADER_CRC_AT = 56
+_FRAME_CRC_AT = 60
+
+assert SEGMENT_HEADER.size == FRAME_HEADER.size == ALIGNMENT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame as it was read."""
+
+    first_seq: int
+    records: NDArray[Any]
+    cursor: bytes
+    digest_before: str
+    closed: bool
+    epoch: int
+    path: Path
+    offset: int
+
+    @property
+    def limit_seq(self) -> int:
+        """The tape seq after its last record."""
+        return self.first_seq + len(self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class TornTail:
+    """What a crash left half-written at the very end: cut off before the session goes on."""
+
+    path: Path
+    offset: int
+    size_bytes: int
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: the last {self.size_bytes} bytes, from byte {self.offset}, are an unfinished frame "
+            f"({self.reason}); nothing of it had been shown to anyone, and it is cut off"
+        )
+
+
+# -- writing
+
+
+def encode_frame(
+    first_seq: int,
+    records: NDArray[np.uint8],
+    cursor: bytes,
+    digest_before: str,
+    *,
+    durable_bytes: int = 0,
+    closed: bool = False,
+) -> list[bytes | memoryview]:
+    """Lay out one frame as parts to be written one after the other; the records are not copied."""
+    body = memoryview(records).cast("B") if len(records) else memoryview(b"")
+    assert len(body) % RECORD_BYTES == 0, f"{len(body)} bytes are not whole records"
+    if len(cursor) > CURSOR_BYTES_MAX:
+        raise JournalError(f"a cursor of {len(cursor)} bytes is longer than {CURSOR_BYTES_MAX}")
+    padded = cursor + b" " * (-len(cursor) % ALIGNMENT_BYTES)
+    flags = FLAG_CLOSED if closed else 0
+    count = len(body) // RECORD_BYTES
+    digest = bytes.fromhex(digest_before)
+    units = len(padded) // ALIGNMENT_BYTES
+    durable_units = durable_bytes // ALIGNMENT_BYTES
+    head = FRAME_HEADER.pack(FRAME_MAGIC, VERSION, flags, units, first_seq, count, durable_units, digest, 0, 0)
+    head = head[:_HEADER_CRC_AT] + struct.pack("<I", zlib.crc32(head[:_HEADER_CRC_AT]))
+    checksum = zlib.crc32(body, zlib.crc32(padded, zlib.crc32(head)))
+    return [head + struct.pack("<I", checksum) + padded, body]
+
+
+def encode_segment_header(segment: int, epoch: int, setup_digest: str) -> bytes:
+    """Lay out the first 64 bytes of a segment."""
+    head = SEGMENT_HEADER.pack(SEGMENT_MAGIC, VERSION, segment, epoch, bytes.fromhex(setup_digest), 0, 0)
+    return head[:_FRAME_CRC_AT] + struct.pack("<I", zlib.crc32(head[:_FRAME_CRC_AT]))
+
+
+@dataclass(slots=True)
+class JournalCounters:
+    """What metrics read of a journal."""
+
+    bytes_written: int = 0
+    frames: int = 0
+    records: int = 0
+    segments: int = 0
+    commits: int = 0
+    durable_seq: int = 0
+    commit_seconds: Histogram = field(default_factory=lambda: Histogram(DISK_SECONDS))
+
+
+class Journal:
+    """Appends frames; what `durable` has reached survives a power cut, and only that may be shown to sinks.
+
+    After the first error it refuses everything: the session ends, and the next start reads what is whole. `append` is
+    called by one thread; `commit` may run on another.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment: int,
+        epoch: int,
+        setup_digest: str,
+        disk: Disk | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+        commit_every_ns: int = COMMIT_EVERY_NS,
+        commit_bytes: int = COMMIT_BYTES,
+    ) -> None:
+        self.folder = folder
+        self.counters = JournalCounters()
+        self.appended = 0
+        """Bytes of frames appended by this writer; a position to compare with `durable`."""
+        self.durable = 0
+        self.commit_every_ns = commit_every_ns
+        self.commit_bytes = commit_bytes
+        self._disk = disk or Disk()
+        self._segment = segment
+        self._epoch = epoch
+        self._setup_digest = setup_digest
+        self._segment_bytes = segment_bytes
+        self._written_bytes = 0
+        self._next_seq = 0
+        self._first_pending_ns = 0
+        self._lock = threading.Lock()
+        self._failed: str | None = None
+        self._closed = False
+        self._descriptor = self._open_segment()
+
+    @property
+    def path(self) -> Path:
+        """The segment that is being written."""
+        return segment_path(self.folder, self._segment)
+
+    def append(self, first_seq: int, records: NDArray[np.uint8], cursor: bytes, digest_before: str) -> int:
+        """Write one frame and return its position; it is durable once `durable` has reached that.
+
+        Raises JournalError; then the file is as it was before the frame.
+        """
+        return self._append(first_seq, records, cursor, digest_before, closed=False)
+
+    def _append(
+        self, first_seq: int, records: NDArray[np.uint8], cursor: bytes, digest_before: str, *, closed: bool
+    ) -> int:
+        self._check_usable()
+        if self._written_bytes > ALIGNMENT_BYTES and self._written_bytes + len(records) > self._segment_bytes:
+            self._rotate()
+        durable_bytes = self._written_bytes - (self.appended - self.durable)
+        parts = encode_frame(first_seq, records, cursor, digest_before, durable_bytes=durable_bytes, closed=closed)
+        size_bytes = sum(len(part) for part in parts)
+        try:
+            self._disk.write(self._descriptor, parts)
+        except OSError as error:
+            self._failed = error.strerror or str(error)
+            self._undo_partial_write()
+            raise disk_error(error, "the journal cannot be written", self.path) from error
+        if self.appended == self.durable:
+            self._first_pending_ns = time.monotonic_ns()
+        self._written_bytes += size_bytes
+        self.appended += size_bytes
+        self._next_seq = first_seq + len(records) // RECORD_BYTES
+        self.counters.bytes_written += size_bytes
+        self.counters.frames += 1
+        self.counters.records += len(records) // RECORD_BYTES
+        return self.appended
+
+    def commit_due(self) -> bool:
+        """Say whether enough bytes, or enough time, wait for a commit."""
+        pending = self.appended - self.durable
+        if not pending:
+            return False
+        return pending >= self.commit_bytes or time.monotonic_ns() - self._first_pending_ns >= self.commit_every_ns
+
+    def next_commit_ns(self) -> int | None:
+        """Give the nanoseconds until a commit is due, or None when nothing waits for one."""
+        if self.appended == self.durable:
+            return None
+        return max(0, self._first_pending_ns + self.commit_every_ns - time.monotonic_ns())
+
+    def commit(self) -> int:
+        """Make all that was appended before the call durable, and return that position. May run on another thread."""
+        with self._lock:
+            self._check_usable()
+            position, next_seq = self.appended, self._next_seq
+            if position == self.durable:
+                return position
+            started_ns = time.perf_counter_ns()
+            try:
+                self._disk.sync(self._descriptor)
+            except OSError as error:
+                self._failed = f"a commit failed ({error.strerror or error})"
+                raise disk_error(error, "the journal cannot be made durable", self.path) from error
+            self._note_commit(started_ns, position, next_seq)
+            return position
+
+    def close(self, cursor: bytes, digest: str) -> None:
+        """End in order: a last frame without records pins the digest, everything becomes durable. Idempotent."""
+        if self._closed:
+            return
+        try:
+            if self._failed is None:
+                self._append(self._next_seq, np.zeros(0, dtype=np.uint8), cursor, digest, closed=True)
+                self.commit()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the file without writing anything. Idempotent."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                os.close(self._descriptor)
+
+    def start_at(self, next_seq: int) -> None:
+        """Say which tape seq comes next, before the first append of a session that goes on."""
+        self._next_seq = next_seq
+        self.counters.durable_seq = next_seq
+
+    def _note_commit(self, started_ns: int, position: int, next_seq: int) -> None:
+        self.counters.commits += 1
+        self.counters.durable_seq = next_seq
+        self.counters.commit_seconds.observe((time.perf_counter_ns() - started_ns) / 1e9)
+        self.durable = position
+        self._first_pending_ns = time.monotonic_ns()
+
+    def _check_usable(self) -> None:
+        if self._failed is not None:
+            raise JournalError(
+                f"refuses to go on after an error: {self._failed}",
+                place=str(self.path),
+                remedy="start the session again: it goes on from what is durable",
+            )
+        if self._closed:
+            raise JournalError("is closed", place=str(self.path))
+
+    def _undo_partial_write(self) -> None:
+        """Take a half-written frame away, so that the file ends with a whole one; the next scan would do the same."""
+        try:
+            self._disk.truncate(self._descriptor, self._written_bytes)
+        except OSError:
+            pass
+
+    def _rotate(self) -> None:
+        self.commit()
+        with self._lock:
+            os.close(self._descriptor)
+            self._segment += 1
+            try:
+                self._descriptor = self._open_segment()
+            except BaseException:
+                self._closed = True
+                raise
+
+    def _open_segment(self) -> int:
+        path = self.path
+        descriptor = -1
+        try:
+            descriptor = self._disk.create(path)
+            header = encode_segment_header(self._segment, self._epoch, self._setup_digest)
+            self._disk.write(descriptor, [header])
+            self._disk.sync(descriptor)
+            self._disk.sync_folder(self.folder)
+        except OSError as error:
+            self._failed = error.strerror or str(error)
+            if descriptor >= 0:
+                os.close(descriptor)
+            raise disk_error(error, "a journal segment cannot be created", path) from error
+        self._written_bytes = ALIGNMENT_BYTES
+        self.counters.segments += 1
+        return descriptor
+
+
+# -- reading
+
+
+def segment_path(folder: Path, segment: int) -> Path:
+    """Name the file of a segment."""
+    return folder / f"{segment:08d}.journal"
+
+
+def segment_paths(folder: Path) -> list[Path]:
+    """List the segments of a journal in order; raise JournalError where one is missing."""
+    found = sorted(path for path in folder.iterdir() if _SEGMENT_NAME.fullmatch(path.name)) if folder.is_dir() else []
+    for number, path in enumerate(found):
+        if path != segment_path(folder, number):
+            raise JournalError(
+                f"segment {segment_path(folder, number).name} is missing, {path.name} is there",
+                place=str(folder),
+                remedy="put the missing segment back from a copy: without it the session cannot be rebuilt",
+            )
+    return found
+
+
+class JournalReader:
+    """Reads the frames of a journal in order, checking every byte.
+
+    An unfinished frame at the very end is normal after a crash: `torn` then says so, and `cut_torn_tail` removes it.
+    Anything wrong in what was durable raises JournalError.
+    """
+
+    def __init__(self, folder: Path, *, setup_digest: str | None = None) -> None:
+        """Look at a journal folder; with a setup's digest, segments written under another setup are refused."""
+        self.folder = folder
+        self.torn: TornTail | None = None
+        self.epoch = 0
+        """The highest epoch read so far."""
+        self.segments = 0
+        self.next_seq = 0
+        self._setup_digest = setup_digest
+
+    def frames(self) -> Iterator[Frame]:
+        """Give frame after frame; afterwards `torn`, `epoch`, `segments` and `next_seq` hold for the whole journal."""
+        self.torn, self.epoch, self.segments, self.next_seq = None, 0, 0, 0
+        paths = segment_paths(self.folder)
+        for number, path in enumerate(paths):
+            yield from self._segment(number, path, is_last=number == len(paths) - 1)
+            self.segments = number + 1
+
+    def cut_torn_tail(self, disk: Disk | None = None) -> None:
+        """Remove what `torn` describes, durably; a segment of which nothing is left goes altogether."""
+        if self.torn is None:
+            return
+        disk = disk or Disk()
+        path = self.torn.path
+        try:
+            if self.torn.offset < ALIGNMENT_BYTES:
+                path.unlink()
+                self.segments -= 1
+            else:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    disk.truncate(descriptor, self.torn.offset)
+                    disk.sync(descriptor)
+                finally:
+                    os.close(descriptor)
+            disk.sync_folder(self.folder)
+        except OSError as error:
+            raise disk_error(error, "the unfinished end of the journal cannot be cut off", path) from error
+
+    def _segment(self, number: int, path: Path, *, is_last: bool) -> Iterator[Frame]:
+        try:
+            size_bytes = path.stat().st_size
+            file = open(path, "rb", buffering=1 << 20)  # noqa: SIM115 - closed by the with below
+        except OSError as error:
+            raise disk_error(error, "the journal cannot be read", path) from error
+        with file:
+            problem = self._check_segment_header(file.read(ALIGNMENT_BYTES), number, path)
+            offset = 0
+            if problem is None:
+                offset = ALIGNMENT_BYTES
+                while offset < size_bytes:
+                    found = self._read_frame(file, path, offset, size_bytes)
+                    if isinstance(found, str):
+                        problem = found
+                        break
+                    yield found
+                    offset = file.tell()
+            if problem is not None:
+                self._judge(file, path, offset, size_bytes, problem, is_last=is_last)
+
+    def _check_segment_header(self, head: bytes, number: int, path: Path) -> str | None:
+        if len(head) < ALIGNMENT_BYTES:
+            return f"{len(head)} bytes of a segment header"
+        magic, version, segment, epoch, setup_digest, _, checksum = SEGMENT_HEADER.unpack(head)
+        if checksum != zlib.crc32(head[:_FRAME_CRC_AT]) or magic != SEGMENT_MAGIC:
+            return "the segment header does not match its checksum"
+        _check_version(version, path)
+        if segment != number:
+            raise JournalError(f"calls itself segment {segment}: it was renamed", place=str(path))
+        if self._setup_digest is not None and setup_digest.hex() != self._setup_digest:
+            raise JournalError(
+                "was written under another setup than the session's",
+                place=str(path),
+                remedy="it does not belong here: put the session's own segment back from a copy",
+            )
+        self.epoch = max(self.epoch, epoch)
+        return None
+
+    def _read_frame(self, file: Any, path: Path, offset: int, size_bytes: int) -> Frame | str:
+        head = file.read(ALIGNMENT_BYTES)
+        if len(head) < ALIGNMENT_BYTES:
+            return f"{len(head)} of {ALIGNMENT_BYTES} bytes of its header"
+        if not _is_frame_header(head):
+            return "its header does not match its checksum"
+        _, version, flags, cursor_units, first_seq, count, _, digest, _, checksum = FRAME_HEADER.unpack(head)
+        _check_version(version, path)
+        cursor_bytes = cursor_units * ALIGNMENT_BYTES
+        wanted_bytes = cursor_bytes + count * RECORD_BYTES
+        if offset + ALIGNMENT_BYTES + wanted_bytes > size_bytes:
+            return f"{size_bytes - offset} of {ALIGNMENT_BYTES + wanted_bytes} bytes"
+        body = file.read(wanted_bytes)
+        if checksum != zlib.crc32(body, zlib.crc32(head[:_FRAME_CRC_AT])):
+            return "it does not match its checksum"
+        if first_seq != self.next_seq:
+            raise JournalError(
+                f"the frame at byte {offset} starts at record {first_seq}, but {self.next_seq} comes next",
+                place=str(path),
+                remedy="a segment is missing or was put in the wrong place",
+            )
+        self.next_seq = first_seq + count
+        records = np.frombuffer(body, dtype=RECORD, count=count, offset=cursor_bytes)
+        cursor = body[:cursor_bytes].rstrip(b" ")
+        return Frame(first_seq, records, cursor, digest.hex(), bool(flags & FLAG_CLOSED), self.epoch, path, offset)
+
+    def _judge(self, file: Any, path: Path, offset: int, size_bytes: int, problem: str, *, is_last: bool) -> None:
+        """Decide whether a bad frame is a torn tail, or damage: then something after it proves that it was durable."""
+        proof = _find_proof(file, offset, size_bytes)
+        if is_last and proof is None:
+            self.torn = TornTail(path, offset, size_bytes - offset, problem)
+            return
+        after = "other segments follow" if proof is None else f"the frame at byte {proof} was written after its commit"
+        raise JournalError(
+            f"the frame at byte {offset} is damaged: {problem}, yet {after}",
+            place=str(path),
+            remedy="this is no torn tail: restore the file from a copy; nothing was changed",
+        )
+
+
+def _is_frame_header(head: bytes) -> bool:
+    (checksum,) = struct.unpack_from("<I", head, _HEADER_CRC_AT)
+    return head.startswith(FRAME_MAGIC) and checksum == zlib.crc32(head[:_HEADER_CRC_AT])
+
+
+def _find_proof(file: Any, offset: int, size_bytes: int) -> int | None:
+    """Find a frame after `offset` that was written when everything up to there, and more, was durable."""
+    position = offset + ALIGNMENT_BYTES
+    file.seek(position)
+    while position + ALIGNMENT_BYTES <= size_bytes:
+        head = file.read(ALIGNMENT_BYTES)
+        if head.startswith(FRAME_MAGIC) and len(head) == ALIGNMENT_BYTES and _is_frame_header(head):
+            durable_bytes = FRAME_HEADER.unpack(head)[6] * ALIGNMENT_BYTES
+            if durable_bytes > offset:
+                return position
+        position += ALIGNMENT_BYTES
+    return None
+
+
+def _check_version(version: int, path: Path) -> None:
+    if version != VERSION:
+        raise JournalError(
+            f"has format version {version}, this program reads {VERSION}",
+            place=str(path),
+            remedy="start the session with the version of replay that wrote it",
+        )
