@@ -124,7 +124,10 @@ class _Loader:
         )
 
     def _parameters(self, strategy_class: type[Strategy]) -> dict[str, Any]:
-        known = strategy_class.parameters()
+        try:
+            known = strategy_class.parameters()
+        except (TypeError, NameError) as error:  # an annotation that is no parameter's
+            raise self._fail(f"{self.class_name} cannot be run: {error}", place=self._where(strategy_class)) from None
         values: dict[str, Any] = {}
         for name, value in self.spec.params.items():
             if name not in known:
@@ -142,6 +145,13 @@ class _Loader:
                     remedy=f"add it to params, or give it a value in the class: {name}: {_name(parameter.type)} = ...",
                 )
         return values
+
+    def _where(self, strategy_class: type[Strategy]) -> str | None:
+        try:
+            file = inspect.getsourcefile(strategy_class)
+            return f"{file}:{inspect.getsourcelines(strategy_class)[1]}" if file else None
+        except (OSError, TypeError):
+            return None
 
     def _typed(self, name: str, value: object, wanted: Any) -> object:
         try:

@@ -31,6 +31,6 @@ def paper(
     from replay import modes
 
     stem = config.path.stem if config.path is not None else "run"
-    with Progress("paper") as progress:
+    with Progress("paper", lines=False) as progress:
         result = modes.paper(config, session or Path("sessions") / stem, progress=progress)
     return show(result, as_json=json)

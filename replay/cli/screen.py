@@ -25,8 +25,10 @@ _DRAW_EVERY_NS = 100_000_000
 class Progress:
     """Shows how far a run is. Call it with records done, records in all (or None) and the tape time of the last."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, *, lines: bool = True) -> None:
+        """Take what to call the run; `lines=False` shows nothing where there is no terminal."""
         self.label = label
+        self.lines = lines
         self.terminal = sys.stderr.isatty()
         self.begun_ns = time.monotonic_ns()
         self.next_ns = self.begun_ns + QUIET_NS
@@ -50,7 +52,8 @@ class Progress:
         text = f"{self.label}: {progress_text(done, total, now_ns, clock_ns - self.begun_ns)}"
         if not self.terminal:
             self.next_ns = clock_ns + LINE_EVERY_NS
-            print(text, file=sys.stderr, flush=True)
+            if self.lines:
+                print(text, file=sys.stderr, flush=True)
             return
         self.next_ns = clock_ns + _DRAW_EVERY_NS
         self._draw(text, done, total)

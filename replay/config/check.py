@@ -210,8 +210,9 @@ class Checker:
             self._check_places(venue.max_share, _SHARE_DECIMALS, "max_share", (*at, "max_share"))
             if not 0 < venue.max_share.value <= 1:
                 raise self.fail(f"max_share must be above 0 and at most 1, not {venue.max_share}", *at, "max_share")
-            if venue.bar_grace.ns < 0:
-                raise self.fail(f"bar_grace cannot be negative: {venue.bar_grace}", *at, "bar_grace")
+            for name, value in (("bar_grace", venue.bar_grace), ("quiet", venue.quiet)):
+                if value.ns < 0:
+                    raise self.fail(f"{name} cannot be negative: {value}", *at, name)
 
     def _check_places(self, number: DecimalText, decimals: int, name: str, path: toml.Path) -> None:
         if units.decimal_places(number) > decimals:

@@ -271,6 +271,7 @@ class Venue(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_share: the part of a bar's volume that own orders may take.
     bar_grace: an order that arrives this little after a bar's start still takes part in it.
     sizes: overrides what the feeds say about sizes.
+    quiet: on live feeds, how far behind the wall clock the venue's own may lag before its silence passes time.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1)]
@@ -285,6 +286,7 @@ class Venue(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_share: DecimalText = DecimalText("1.0")
     bar_grace: DurationText = DurationText("0s")
     sizes: Literal["full", "none"] | None = None
+    quiet: DurationText = DurationText("1s")
 
 
 class Account(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ No run is started.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,16 @@ class NoStrategy:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "strategies").mkdir()
     (tmp_path / "strategies" / "sma_cross.py").write_text(SOURCE)
     (tmp_path / "strategies" / "beside.py").write_text("NUMBER = 5\n")
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    return tmp_path
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if name.startswith("replay_user_") or name in ("sma_cross", "beside"):
+            del sys.modules[name]
 
 
 def loaded(folder: Path, *sets: str, text: str = RUN_FILE) -> list[Any]:
@@ -169,3 +173,11 @@ def test_a_constructor_that_raises_is_the_users_error(folder: Path) -> None:
     with pytest.raises(StrategyError, match="ValueError: no") as caught:
         loaded(folder)
     assert caught.value.handler == "__init__"
+
+
+def test_an_annotation_that_is_no_parameters_is_named_with_its_class(folder: Path) -> None:
+    path = folder / "strategies" / "sma_cross.py"
+    path.write_text("from replay import Strategy\n\nclass SmaCross(Strategy):\n    levels: list[int] = []\n")
+    error = error_of(folder)
+    assert "SmaCross.levels is annotated list[int]" in error.message
+    assert error.place == f"{path}:3"
