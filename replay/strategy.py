@@ -27,15 +27,17 @@ HANDLERS = ("on_start", "on_quote", "on_trade", "on_bar", "on_book", "on_order",
 _PARAMETER_TYPES = (int, float, str, bool, Decimal)
 
 
+REQUIRED: Any = inspect.Parameter.empty
+"""The default of a parameter that has none."""
+
+
 class Parameter(NamedTuple):
     """An annotated class attribute of a strategy: settable from the run file and by sweeps."""
 
     name: str
     type: type
     default: Any
-    """`Parameter.REQUIRED` where the class gives none."""
-
-    REQUIRED: ClassVar[Any] = inspect.Parameter.empty  # type: ignore[misc]
+    """`REQUIRED` where the class gives none."""
 
 
 class Strategy:
@@ -62,29 +64,29 @@ class Strategy:
         for name, parameter in known.items():
             if name in params:
                 setattr(self, name, params[name])
-            elif parameter.default is Parameter.REQUIRED:
+            elif parameter.default is REQUIRED:
                 raise TypeError(f"{type(self).__name__} needs its parameter {name!r}")
 
     @classmethod
     def parameters(cls) -> dict[str, Parameter]:
         """Give the parameters by name, those of base classes first.
 
-        An attribute annotated with ClassVar, or whose name begins with an underscore, is none. Raises TypeError for a type
-        that a run file cannot express.
+        An attribute annotated with ClassVar, or whose name begins with an underscore, is none. Raises TypeError for a
+        type that a run file cannot express.
         """
         found: dict[str, Parameter] = {}
         for base in reversed(cls.__mro__):
-            if base in (object, Strategy):
+            if base is object or base is Strategy:
                 continue
             for name, hint in inspect.get_annotations(base, eval_str=True).items():
-                if name.startswith("_") or typing.get_origin(hint) is ClassVar:
+                if name.startswith("_") or getattr(hint, "__origin__", hint) is ClassVar:
                     continue
                 if isinstance(hint, types.UnionType) or hint not in _PARAMETER_TYPES:
                     raise TypeError(
                         f"{cls.__name__}.{name} is annotated {hint}: a parameter is int, float, str, bool or Decimal "
                         "(use ClassVar, or an underscore, for other attributes)"
                     )
-                found[name] = Parameter(name, hint, getattr(cls, name, Parameter.REQUIRED))
+                found[name] = Parameter(name, hint, getattr(cls, name, REQUIRED))
         return found
 
     # ---------------------------------------------------------------- the engine's side
@@ -143,10 +145,10 @@ class Strategy:
     ) -> int:
         """Send a buy order; give its id.
 
-        Without prices a market order; with `limit` a limit order, with `stop` a stop-market order, with both a stop-limit
-        order. `expire` (ns or RFC 3339 text) goes with tif "GTD". `trigger`: what a stop watches; by default bid/ask with
-        quotes, else the last price. Raises ValueError where the order cannot be right: off the tick or lot grid, an
-        unknown symbol, prices that its type does not take.
+        Without prices a market order; with `limit` a limit order, with `stop` a stop-market order, with both a
+        stop-limit order. `expire` (ns or RFC 3339 text) goes with tif "GTD". `trigger`: what a stop watches; by default
+        bid/ask with quotes, else the last price. Raises ValueError where the order cannot be right: off the tick or lot
+        grid, an unknown symbol, prices that its type does not take.
         """
         return self._desk.order(symbol, 1, quantity, limit, stop, tif, _optional_time(expire), trigger)
 
@@ -257,9 +259,9 @@ class Strategy:
     @property
     def log(self) -> Any:
         """A logger that carries engine time; never log per tick."""
-        from replay.logs import strategy_logger
+        from replay.logs import logger
 
-        return strategy_logger(type(self).__name__, self.now)
+        return logger(type(self).__name__).bind(engine_time_ns=self.now)
 
 
 _BASE = {name: getattr(Strategy, name) for name in HANDLERS}
