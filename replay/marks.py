@@ -14,10 +14,12 @@ from replay.projections import MARKS, RunScales
 from replay.records import FLAG_BAR_LENGTH_MASK, BarPrice, Kind
 from replay.tables import Table, Words
 
-_PIECE_ROWS = 4_096
-"""One sample of the series at most for so many records."""
+_PIECE_ROWS = 1_024
+"""The series is sampled once in so many records."""
+_SAMPLE_ROWS = 16
+"""How many records at the end of a piece are looked at for the series."""
 _TAIL_ROWS = 256
-"""How many records at the end of a piece are looked at first."""
+"""How many records at the end of a batch are looked at first for the last marks."""
 _GATHER_ROWS = 1_024
 """Smaller batches (live feeds) are gathered to this size before they are looked at."""
 
@@ -37,7 +39,7 @@ class MarkSampler:
         self._first: list[float | None] = [None] * count
         self._last: list[float | None] = [None] * count
         self._unseen = np.ones(count, dtype=np.bool_)
-        self._sampled_ns = np.full(count, -(2**62), dtype=np.int64)
+        self._sampled_bucket = np.full(count, -(2**62), dtype=np.int64)
         self._gathered: list[NDArray[Any]] = []
         self._gathered_rows = 0
 
@@ -68,28 +70,36 @@ class MarkSampler:
     def _look_at(self, records: NDArray[Any]) -> Table:
         if np.any(self._unseen):
             self._find_first(records)
-        times: list[int] = []
-        instruments: list[int] = []
-        prices: list[float] = []
+        self._find_last(records)
+        ends = np.arange(len(records) - 1, -1, -_PIECE_ROWS)[::-1]
+        looked_at = (ends[:, None] + np.arange(1 - _SAMPLE_ROWS, 1)).ravel()
+        sample = records[looked_at[looked_at >= 0]]
+        sample = sample[self._makes_mark(sample)]
+        sample = sample[self._first_in_bucket(sample)]
+        symbols = Words(sample["instrument"].astype(np.int32), self._scales.symbols)
+        return Table("marks", MARKS, {"time": sample["ts_recv"], "symbol": symbols, "price": self._prices(sample)})
+
+    def _first_in_bucket(self, sample: NDArray[Any]) -> NDArray[np.int64]:
+        """Give the rows that are their instrument's first in a stretch of `equity_every`, in order."""
+        instrument = sample["instrument"]
+        bucket = sample["ts_recv"] // self._scales.equity_every_ns
+        order = np.argsort(instrument, kind="stable")
+        is_new = np.ones(len(order), dtype=np.bool_)
+        same = (instrument[order][1:] == instrument[order][:-1]) & (bucket[order][1:] == bucket[order][:-1])
+        is_new[1:] = ~same
+        is_new &= bucket[order] > self._sampled_bucket[instrument[order]]
+        self._sampled_bucket[instrument] = bucket
+        return np.sort(order[is_new])
+
+    def _find_last(self, records: NDArray[Any]) -> None:
         count = len(records)
-        for start in range(0, count, _PIECE_ROWS):
-            limit = min(start + _PIECE_ROWS, count)
-            rows = self._last_rows(records, max(start, limit - _TAIL_ROWS), limit)
-            if limit == count and np.any(rows < 0):
-                whole = self._last_rows(records, 0, count)
-                rows = np.maximum(rows, whole)
-            for instrument in np.flatnonzero(rows >= 0).tolist():
-                record = records[rows[instrument]]
-                price = self._price(record, instrument)
-                self._last[instrument] = price
-                now = int(record["ts_recv"])
-                if now - self._sampled_ns[instrument] >= self._scales.equity_every_ns:
-                    self._sampled_ns[instrument] = now
-                    times.append(now)
-                    instruments.append(instrument)
-                    prices.append(price)
-        symbols = Words(np.array(instruments, dtype=np.int32), self._scales.symbols)
-        return Table("marks", MARKS, {"time": times, "symbol": symbols, "price": prices})
+        rows = self._last_rows(records, max(0, count - _TAIL_ROWS), count)
+        if np.any(rows < 0):
+            rows = self._last_rows(records, 0, count)
+        found = np.flatnonzero(rows >= 0)
+        prices = self._prices(records[rows[found]])
+        for instrument, price in zip(found.tolist(), prices.tolist(), strict=True):
+            self._last[instrument] = price
 
     def _find_first(self, records: NDArray[Any]) -> None:
         start_ns = self._scales.trading_start_ns
@@ -101,9 +111,10 @@ class MarkSampler:
             rows = np.flatnonzero(makes_mark)
             found = np.full(len(self._kind), -1, dtype=np.int64)
             found[piece["instrument"][rows][::-1]] = rows[::-1]
-            for instrument in np.flatnonzero((found >= 0) & self._unseen).tolist():
-                self._first[instrument] = self._price(piece[found[instrument]], instrument)
-                self._unseen[instrument] = False
+            new = np.flatnonzero((found >= 0) & self._unseen)
+            for instrument, price in zip(new.tolist(), self._prices(piece[found[new]]).tolist(), strict=True):
+                self._first[instrument] = price
+            self._unseen[new] = False
             if not np.any(self._unseen):
                 return
 
@@ -127,15 +138,12 @@ class MarkSampler:
             result &= (is_length & is_price) | (kind != Kind.BAR)
         return result
 
-    def _price(self, record: Any, instrument: int) -> float:
-        unit = float(self._scales.price_units[instrument])
-        match int(record["kind"]):
-            case Kind.QUOTE:
-                return (int(record["a"]) + int(record["b"])) / (2.0 * unit)
-            case Kind.BAR:
-                return int(record["d"]) / unit
-            case _:
-                return int(record["a"]) / unit
+    def _prices(self, records: NDArray[Any]) -> NDArray[np.float64]:
+        unit = self._scales.price_units[records["instrument"]]
+        kind = records["kind"]
+        mid = (records["a"] + records["b"]) / (2.0 * unit)
+        prices: NDArray[np.float64] = np.where(kind == Kind.QUOTE, mid, records["a"] / unit)
+        return np.where(kind == Kind.BAR, records["d"] / unit, prices)
 
 
 def _mark_kind(source: str) -> Kind:

@@ -91,11 +91,11 @@ def test_the_first_mark_is_that_of_the_start_of_trading(setup: Callable[..., byt
 def test_the_series_is_thin(setup: Callable[..., bytes]) -> None:
     sampler = _sampler(setup)
     samples = sampler.add(_quotes(50_000))
-    assert 5 <= len(samples) <= 50_000 // 4_096 + 1
-    assert np.all(np.diff(samples.integers("time")) >= MINUTE)
+    assert 20 <= len(samples) <= 2 * (50_000 // 1_024 + 1)
+    assert np.all(np.diff(samples.integers("time") // MINUTE) > 0)
     slow = _sampler(setup)
     tables = [slow.add(part) for part in np.array_split(_quotes(3_000), 3_000)]
-    assert sum(len(table) for table in tables) <= 3
+    assert sum(len(table) for table in tables) <= 4
 
 
 def test_an_instrument_without_records_has_no_marks(setup: Callable[..., bytes]) -> None:
