@@ -112,7 +112,7 @@ def encode_frame(
     closed: bool = False,
 ) -> list[bytes | memoryview]:
     """Lay out one frame as parts to be written one after the other; the records are not copied."""
-    body = memoryview(records).cast("B") if len(records) else memoryview(b"")
+    body = records.data.cast("B") if len(records) else memoryview(b"")
     assert len(body) % RECORD_BYTES == 0, f"{len(body)} bytes are not whole records"
     if len(cursor) > CURSOR_BYTES_MAX:
         raise JournalError(f"a cursor of {len(cursor)} bytes is longer than {CURSOR_BYTES_MAX}")

@@ -56,10 +56,10 @@ def configure(
 
 
 def logger(name: str) -> FilteringBoundLogger:
-    """Give a logger whose lines carry `logger=name`."""
+    """Give a logger whose lines carry `part=name`."""
     import structlog
 
-    return cast("FilteringBoundLogger", structlog.get_logger(logger=name))
+    return cast("FilteringBoundLogger", structlog.get_logger(part=name))
 
 
 def redact(_logger: object, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -67,7 +67,7 @@ class RunCollector(Collector):
         yield from self._trading(engine)
         yield from self._account(engine)
         yield from self._times(engine)
-        yield from self._shell()
+        yield from self._shell(engine)
         yield from self._journal()
         yield _gauge("replay_series_dropped", "Series left out because their metric has too many.", self._dropped)
 
@@ -92,11 +92,13 @@ class RunCollector(Collector):
         yield self._counters("replay_events", "Events decided by the engine.", "kind", engine.get("events"))
         yield self._counters("replay_orders", "Orders that reached the engine.", "type", engine.get("orders"))
         yield self._counters("replay_fills", "Fills.", "liquidity", engine.get("fills"))
-        yield self._counters("replay_rejections", "Rejections by reason.", "reason", engine.get("rejections"))
         yield self._counters(
-            "replay_handler_calls", "Calls of handlers of the strategies.", "handler", engine.get("handlers")
+            "replay_rejections", "Rejections, cancellations and expiries by reason.", "reason", engine.get("rejections")
         )
-        yield self._counters("replay_due_items", "What fell due between records.", "kind", engine.get("due"))
+        yield self._counters(
+            "replay_handler_calls", "Calls of a strategy's handlers.", "strategy", engine.get("handlers")
+        )
+        yield _counter("replay_timers_fired", "Timers that have fired.", engine.get("timers_fired", 0))
         yield _counter("replay_late_records", "Records older than their venue's watermark.", engine.get("late", 0))
         yield _counter("replay_stale_records", "Records too old to be applied.", engine.get("stale", 0))
         yield self._counters(
@@ -106,9 +108,11 @@ class RunCollector(Collector):
     def _account(self, engine: Mapping[str, Any]) -> Iterator[Metric]:
         yield _gauge("replay_equity", "Equity in the account's currency.", engine.get("equity"))
         yield _gauge("replay_equity_peak", "Highest equity so far.", engine.get("peak_equity"))
+        yield _gauge("replay_exposure", "Gross value of the positions.", engine.get("exposure"))
         yield _gauge(
             "replay_drawdown_ratio", "Loss since the highest equity, as a part of it.", _drawdown_ratio(engine)
         )
+        yield _gauge("replay_drawdown_max_ratio", "The largest drawdown so far.", engine.get("drawdown"))
         quantity = GaugeMetricFamily("replay_position", "Signed position.", labels=["strategy", "symbol"])
         price = GaugeMetricFamily(
             "replay_position_average_price", "Average price of an open position.", labels=["strategy", "symbol"]
@@ -134,7 +138,7 @@ class RunCollector(Collector):
             silence = (time.time_ns() - pipeline.counters.last_wall_ns) / 1e9
             yield _gauge("replay_feed_silence_seconds", "Time since the feed last gave a batch.", silence)
 
-    def _shell(self) -> Iterator[Metric]:
+    def _shell(self, engine: Mapping[str, Any]) -> Iterator[Metric]:
         pipeline = self._pipeline
         counters = pipeline.counters
         yield _counter("replay_feed_records", "Records from the feeds inside the run's window.", counters.taken)
@@ -142,7 +146,9 @@ class RunCollector(Collector):
         yield _counter("replay_clock_beats", "Clock records made for silent venues and timers.", counters.beats)
         yield _histogram("replay_batch_duration_seconds", "Time to run a batch.", counters.batch_seconds)
         yield self._counters("replay_dead_letters", "Data that are not on the tape.", "reason", self._dead_letters())
-        depths = GaugeMetricFamily("replay_queue_depth", "What waits: events in the outbox.", labels=["queue"])
+        depths = GaugeMetricFamily("replay_queue_depth", "How much waits in each queue.", labels=["queue"])
+        for queue, depth in engine.get("due", {}).items():
+            depths.add_metric([f"engine_{queue}"], float(depth))
         depths.add_metric(["outbox_events"], pipeline.outbox.pending_events)
         if pipeline.journal is not None:
             depths.add_metric(["journal_bytes"], pipeline.journal.appended - pipeline.journal.durable)

@@ -252,7 +252,7 @@ class TapePacer:
         self._tape_ns: int | None = None
         """Tape time at the anchor; None before the first record and after a pause, step or run at max."""
         self._wall_ns = 0
-        self._speed: Speed = 1.0
+        self._speed = 1.0
         self._yielded_ns = 0
 
     async def slices(self, times_ns: NDArray[np.int64]) -> AsyncGenerator[tuple[int, int], None]:
@@ -314,11 +314,11 @@ class TapePacer:
             self._tape_ns, self._wall_ns, self._speed = self._tape_at(now_ns), now_ns, speed
 
     def _tape_at(self, wall_ns: int) -> int:
-        assert self._tape_ns is not None and self._speed != "max"
+        assert self._tape_ns is not None
         return self._tape_ns + int((wall_ns - self._wall_ns) * self._speed)
 
     def _wall_at(self, tape_ns: int) -> int:
-        assert self._tape_ns is not None and self._speed != "max"
+        assert self._tape_ns is not None
         return self._wall_ns + int((tape_ns - self._tape_ns) / self._speed)
 
     async def _wait_until_due(self, due_ns: int, speed: float, version: int) -> bool:

@@ -1,0 +1,332 @@
+"""The modes from Python: a strategy, some ticks, instruments and cash are enough; the rest are keywords.
+
+May not live here: what a mode does; these functions only turn their arguments into a configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.config import RunConfig, from_mapping, load
+from replay.errors import UsageError
+from replay.feed import Batch, Feed, StoredFeed
+from replay.records import RECORD, Kind
+from replay.strategy import Strategy
+from replay.tape import TapeHeader, TapeInstrument
+
+if TYPE_CHECKING:
+    from replay.modes import Plan
+    from replay.pacing import PlayControls, Speed
+    from replay.pipeline import ProgressCall
+    from replay.result import Result
+    from replay.stop import Stop
+
+FeedLike = Any
+"""A path, a URI, an array of records (dtype replay.records.RECORD), a Feed, or a list of these."""
+
+_BATCH_ROWS = 65_536
+_IN_MEMORY = "memory:"
+
+
+def backtest(
+    strategy: type[Strategy] | Strategy | RunConfig | str | Path,
+    feed: FeedLike | None = None,
+    *,
+    out: str | Path | None = None,
+    progress: ProgressCall | None = None,
+    **keywords: Any,
+) -> Result:
+    """Run a strategy over stored data as fast as the machine can. Needs no event loop, works inside a running one.
+
+        replay.backtest(SmaCross, "data/btc.npy", instruments={"symbol": "BTCUSDT", "tick": "0.01", "lot": "0.001",
+                        "quote": "USDT"}, cash={"USDT": 100_000}, params={"fast": 10})
+
+    The first argument is a strategy class, an instance, a configuration, or the path of a run file. Keywords:
+    `instruments` (a mapping or several, with the keys of [[instrument]]), `cash` (by currency), `params`, `fees`
+    ({"maker": .., "taker": ..}), `latency`, and any section of the run file: `run`, `venue`, `account`, `risk`,
+    `currency`, `metrics`, `log`; `feed_options` holds the keys of [[feed]] for a path. Decimals are text, int or
+    Decimal: a float would already be rounded. Raises ReplayError.
+    """
+    from replay import modes
+
+    return modes.backtest(plan(strategy, feed, **keywords), out=_path(out), progress=progress)
+
+
+async def backtest_async(
+    strategy: type[Strategy] | Strategy | RunConfig | str | Path,
+    feed: FeedLike | None = None,
+    *,
+    out: str | Path | None = None,
+    progress: ProgressCall | None = None,
+    **keywords: Any,
+) -> Result:
+    """As `backtest`, giving the event loop its turn between batches."""
+    from replay import modes
+
+    return await modes.backtest_async(plan(strategy, feed, **keywords), out=_path(out), progress=progress)
+
+
+def play(
+    strategy: type[Strategy] | Strategy | RunConfig | str | Path,
+    feed: FeedLike | None = None,
+    *,
+    speed: Speed = 1.0,
+    controls: PlayControls | None = None,
+    out: str | Path | None = None,
+    progress: ProgressCall | None = None,
+    **keywords: Any,
+) -> Result:
+    """As `backtest`, paced by the receive times of the records: 0.1 to 1000 times real time, or "max"."""
+    from replay import modes
+
+    planned = plan(strategy, feed, **keywords)
+    return modes.play(planned, speed=speed, controls=controls, out=_path(out), progress=progress)
+
+
+async def play_async(
+    strategy: type[Strategy] | Strategy | RunConfig | str | Path,
+    feed: FeedLike | None = None,
+    *,
+    speed: Speed = 1.0,
+    controls: PlayControls | None = None,
+    out: str | Path | None = None,
+    progress: ProgressCall | None = None,
+    **keywords: Any,
+) -> Result:
+    """As `play`, on the running event loop."""
+    from replay import modes
+
+    planned = plan(strategy, feed, **keywords)
+    return await modes.play_async(planned, speed=speed, controls=controls, out=_path(out), progress=progress)
+
+
+def paper(
+    strategy: type[Strategy] | Strategy | RunConfig | str | Path,
+    feed: FeedLike | None = None,
+    *,
+    session: str | Path | None = None,
+    progress: ProgressCall | None = None,
+    **keywords: Any,
+) -> Result:
+    """Run a paper session in the folder `session`: a journal, simulated fills. Started again, it goes on."""
+    from replay import modes
+
+    return modes.paper(plan(strategy, feed, **keywords), _path(session), progress=progress)
+
+
+async def paper_async(
+    strategy: type[Strategy] | Strategy | RunConfig | str | Path,
+    feed: FeedLike | None = None,
+    *,
+    session: str | Path | None = None,
+    progress: ProgressCall | None = None,
+    stop: Stop | None = None,
+    **keywords: Any,
+) -> Result:
+    """As `paper`, on the running event loop; `stop` ends the session in order."""
+    from replay import modes
+
+    return await modes.paper_async(plan(strategy, feed, **keywords), _path(session), progress=progress, stop=stop)
+
+
+# -- from arguments to a plan
+
+
+def plan(
+    strategy: type[Strategy] | Strategy | RunConfig | str | Path,
+    feed: FeedLike | None = None,
+    *,
+    instruments: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    cash: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    fees: Mapping[str, Any] | None = None,
+    latency: Mapping[str, Any] | None = None,
+    feed_options: Mapping[str, Any] | None = None,
+    base_dir: str | Path = ".",
+    **sections: Any,
+) -> Plan:
+    """Turn the arguments of `backtest` and its like into a checked configuration with its feeds and strategies."""
+    from replay.modes import Plan
+
+    if isinstance(strategy, RunConfig | str | Path):
+        others = {"instruments": instruments, "cash": cash, "params": params, "fees": fees, "latency": latency}
+        given = [name for name, value in {**others, **sections}.items() if value is not None]
+        if given:
+            raise UsageError(
+                f"{', '.join(given)} cannot be combined with a run file", remedy="set them in the run file instead"
+            )
+        return _plan_of_run_file(strategy, feed)
+    if feed is None:
+        raise UsageError("there is no feed", remedy="give a path, a URI, an array of records or a Feed")
+    if instruments is None or cash is None:
+        missing = " and ".join(
+            name for name in ("instruments", "cash") if {"instruments": instruments, "cash": cash}[name] is None
+        )
+        raise UsageError(
+            f"{missing} must be given",
+            remedy='for example instruments={"symbol": "BTCUSDT", "tick": "0.01", "lot": "0.001", "quote": "USDT"}, '
+            'cash={"USDT": 100_000}',
+        )
+    listed = [instruments] if isinstance(instruments, Mapping) else list(instruments)
+    data: dict[str, Any] = {
+        "strategy": [_strategy_entry(strategy, params or {})],
+        "instrument": [{key: _plain(value) for key, value in entry.items()} for entry in listed],
+        "account": {"currency": next(iter(cash), ""), "cash": dict(cash), **sections.pop("account", {})},
+        **{key: value for key, value in sections.items() if value is not None},
+    }
+    if fees is not None or latency is not None:
+        if "venue" in data:
+            raise UsageError("fees and latency go into `venue` where that is given")
+        data["venue"] = _venues(listed, fees, latency)
+    feeds = list(feed) if isinstance(feed, list | tuple) else [feed]
+    data["feed"] = [_feed_entry(one, feed_options or {}) for one in feeds]
+    config = from_mapping(data, base_dir=base_dir)
+    return Plan(config, _feeds(feeds, config), [_instance(strategy, params or {})])
+
+
+def _plan_of_run_file(run: RunConfig | str | Path, feed: FeedLike | None) -> Plan:
+    from replay.modes import Plan
+
+    if isinstance(run, RunConfig):
+        if feed is not None:
+            raise UsageError("a configuration has its own feeds", remedy="load it with feed=...")
+        return Plan(run)
+    if feed is None or isinstance(feed, str | os.PathLike):
+        return Plan(load(run, feed=None if feed is None else os.fspath(feed)))
+    config = load(run, feed=_IN_MEMORY)
+    return Plan(config, _feeds(list(feed) if isinstance(feed, list | tuple) else [feed], config))
+
+
+def _strategy_entry(strategy: type[Strategy] | Strategy, params: Mapping[str, Any]) -> dict[str, Any]:
+    kind = strategy if isinstance(strategy, type) else type(strategy)
+    if not issubclass(kind, Strategy):
+        raise UsageError(f"{kind.__name__} is no strategy", remedy="derive it from replay.Strategy")
+    if not isinstance(strategy, type):
+        params = {name: getattr(strategy, name) for name in kind.parameters()}
+    plain = {name: _plain(value) for name, value in params.items()}
+    return {"class": f"{_module(kind)}:{kind.__name__}", "name": kind.__name__, "params": plain}
+
+
+def _module(kind: type[Strategy]) -> str:
+    """Name where a class comes from; a script by its file, so that a session can be verified later."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    if kind.__module__ == "__main__" and file is not None and file.endswith(".py"):
+        return str(Path(file).resolve())
+    return kind.__module__
+
+
+def _instance(strategy: type[Strategy] | Strategy, params: Mapping[str, Any]) -> Strategy:
+    if not isinstance(strategy, type):
+        if params:
+            raise UsageError("params are for a strategy class; an instance has its own")
+        return strategy
+    known = strategy.parameters()
+    for name in params:
+        if name not in known:
+            from replay.errors import choose
+
+            raise UsageError(f"{strategy.__name__} has no parameter {name!r}", remedy=choose(name, known))
+    return strategy(**params)
+
+
+def _venues(
+    instruments: Sequence[Mapping[str, Any]], fees: Mapping[str, Any] | None, latency: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
+    names = dict.fromkeys(str(entry.get("venue", "venue")) for entry in instruments)
+    return [{"name": name, "fees": dict(fees or {}), "latency": dict(latency or {})} for name in names]
+
+
+def _feed_entry(feed: FeedLike, options: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(feed, str | os.PathLike):
+        return {"uri": os.fspath(feed), **options}
+    return {"uri": _IN_MEMORY if isinstance(feed, np.ndarray) else str(feed.uri)}
+
+
+def _feeds(feeds: Sequence[FeedLike], config: RunConfig) -> list[Feed] | None:
+    """Make the feeds that a configuration cannot name; None where all of them are paths and URIs."""
+    if all(isinstance(feed, str | os.PathLike) for feed in feeds):
+        return None
+    made: list[Feed] = []
+    for feed, spec in zip(feeds, config.feed, strict=True):
+        if isinstance(feed, str | os.PathLike):
+            from replay.feeds import open_feed
+
+            made.append(open_feed(spec, config.instrument, config.base_dir))
+        elif isinstance(feed, np.ndarray):
+            made.append(ArrayFeed(feed, config))
+        else:
+            made.append(feed)
+    return made
+
+
+class ArrayFeed(StoredFeed):
+    """An array of records as a stored feed; `instrument` is the place of the instrument in the run."""
+
+    def __init__(self, records: NDArray[Any], config: RunConfig, *, bar_lengths_ns: Sequence[int] = ()) -> None:
+        if records.dtype != RECORD:
+            raise UsageError(
+                f"the array has dtype {records.dtype}, which is not that of records",
+                remedy="make it with replay.records.empty(n)",
+            )
+        self._records = np.ascontiguousarray(records)
+        super().__init__(_IN_MEMORY, _header_of(self._records, config, bar_lengths_ns))
+
+    def batches(self, cursor: bytes | None = None) -> Iterator[Batch]:
+        """Give slices of the array, from the row that the cursor names."""
+        row = 0 if cursor is None else int(msgspec.json.decode(cursor)["row"])
+        for first in range(row, len(self._records), _BATCH_ROWS):
+            limit = min(first + _BATCH_ROWS, len(self._records))
+            yield Batch(self._records[first:limit], msgspec.json.encode({"row": limit}), [])
+
+
+def _header_of(records: NDArray[Any], config: RunConfig, bar_lengths_ns: Sequence[int]) -> TapeHeader:
+    kinds = {Kind.QUOTE: "quote", Kind.TRADE: "trade", Kind.BAR: "bar"}
+    lengths = list(bar_lengths_ns) or [spec.bar.ns for spec in config.instrument if spec.bar is not None]
+    is_bar = records["kind"] == Kind.BAR
+    if not lengths and is_bar.any():
+        lengths = [_bar_length(records[is_bar])]
+    return TapeHeader(
+        one_time=bool(np.array_equal(records["ts_event"], records["ts_recv"])),
+        bar_lengths_ns=list(dict.fromkeys(lengths)),
+        instruments=[
+            TapeInstrument(
+                symbol=spec.symbol,
+                price_decimals=spec.price_decimals,
+                size_decimals=spec.size_decimals,
+                kinds=[
+                    name
+                    for kind, name in kinds.items()
+                    if bool(((records["instrument"] == index) & (records["kind"] == kind)).any())
+                ],
+            )
+            for index, spec in enumerate(config.instrument)
+        ],
+        rows=len(records),
+        first_ns=int(records["ts_recv"][0]) if len(records) else None,
+        last_ns=int(records["ts_recv"][-1]) if len(records) else None,
+    )
+
+
+def _bar_length(bars: NDArray[Any]) -> int:
+    """Take the shortest step between two bars of one instrument for their length."""
+    ends = np.unique(bars["ts_event"][bars["instrument"] == bars["instrument"][0]])
+    if len(ends) < 2:
+        raise UsageError("the length of the bars is not known", remedy='add "bar": "1m" to the instrument')
+    return int(np.diff(ends).min())
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)

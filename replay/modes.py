@@ -1,0 +1,598 @@
+"""The three modes: the one place that knows them. Each chooses feed, pacer, journal and sinks for the same pipeline.
+
+May not live here: anything that happens while records go by; after assembly no code asks which mode it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from replay.beats import QUIET_NS, ClockBeats
+from replay.config import DurationText, RunConfig, TimeText, resolved
+from replay.deadletters import DeadLetterWriter
+from replay.errors import EngineMissing, ReplayError, UsageError
+from replay.eventtext import Names
+from replay.journal import Journal, JournalReader
+from replay.merge import merge
+from replay.metrics import MetricsServer, MetricsText, RunCollector, SessionInfo, write_file
+from replay.outbox import Outbox, Sink
+from replay.pacing import Pacer, PlayControls, Speed, TapePacer
+from replay.pipeline import Pipeline, ProgressCall, Window
+from replay.records import as_bytes, from_bytes
+from replay.result import EVENTS_FILE, RESULT_FILE, Result, ResultBuilder
+from replay.session import SETUP_FILE, JournalFeed, Recovery, Session, stored_config, strategy_hashes
+from replay.setup import build, load_strategies
+from replay.sinks import EventLog
+from replay.stop import Stop, stop_on_signals
+from replay.units import format_duration, format_time
+
+if TYPE_CHECKING:
+    from replay._engine import Engine, Sequencer
+    from replay.feed import Feed
+    from replay.outbox import Effects
+    from replay.strategy import Strategy
+
+PAPER_METRICS_PORT = 9109
+CONFIG_FILE = "config.toml"
+METRICS_FILE = "metrics.prom"
+DEAD_LETTERS_FILE = "dead-letters.ndjson"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run: a configuration, and what Python hands over in place of what the configuration names."""
+
+    config: RunConfig
+    feeds: Sequence[Feed] | None = None
+    strategies: Sequence[Strategy] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the run: that of its run file, or of its strategies."""
+        if self.config.path is not None:
+            return self.config.path.stem
+        return "+".join(spec.name for spec in self.config.strategy)
+
+
+# -- backtest
+
+
+def backtest(config: RunConfig | Plan, *, out: Path | None = None, progress: ProgressCall | None = None) -> Result:
+    """Run over stored data as fast as the machine can; Ctrl-C gives what there is, marked as interrupted.
+
+    Needs no event loop, and works inside a running one. Raises ReplayError; see replay.errors for the exit codes.
+    """
+    plan = _plan(config)
+    if plan.config.metrics.port is not None:
+        return _run_on_loop(backtest_async(plan, out=out, progress=progress), "backtest")
+    with _opened(plan, "backtest") as opened:
+        run = _folder_run(opened, out, pacer=None, progress=progress)
+        with run.ending(), stop_on_signals(run.pipeline.stop):
+            run.pipeline.run()
+        return run.result()
+
+
+async def backtest_async(
+    config: RunConfig | Plan, *, out: Path | None = None, progress: ProgressCall | None = None
+) -> Result:
+    """As `backtest`, on the running event loop, which goes on serving between the batches."""
+    with _opened(_plan(config), "backtest") as opened:
+        run = _folder_run(opened, out, pacer=None, progress=progress)
+        return await _drive(run, opened.plan.config.metrics.port)
+
+
+# -- play
+
+
+def play(
+    config: RunConfig | Plan,
+    *,
+    speed: Speed = 1.0,
+    from_ns: int | None = None,
+    until_ns: int | None = None,
+    controls: PlayControls | None = None,
+    out: Path | None = None,
+    progress: ProgressCall | None = None,
+) -> Result:
+    """Run over stored data paced by its receive times; `controls` pause, step and change the speed meanwhile."""
+    playing = play_async(
+        config, speed=speed, from_ns=from_ns, until_ns=until_ns, controls=controls, out=out, progress=progress
+    )
+    return _run_on_loop(playing, "play")
+
+
+async def play_async(
+    config: RunConfig | Plan,
+    *,
+    speed: Speed = 1.0,
+    from_ns: int | None = None,
+    until_ns: int | None = None,
+    controls: PlayControls | None = None,
+    out: Path | None = None,
+    progress: ProgressCall | None = None,
+) -> Result:
+    """As `play`, on the running event loop."""
+    plan = _between(_plan(config), from_ns, until_ns)
+    keys = controls or PlayControls(speed)
+    with _opened(plan, "play") as opened:
+        run = _folder_run(
+            opened,
+            out,
+            pacer=lambda outbox: TapePacer(keys, lambda: outbox.fills),
+            progress=progress,
+            stop=keys.stop_request,
+        )
+        return await _drive(run, plan.config.metrics.port)
+
+
+# -- paper
+
+
+def paper(
+    config: RunConfig | Plan, session: Path | None = None, *, progress: ProgressCall | None = None, **options: Any
+) -> Result:
+    """Run a session: live or stored data, simulated fills, a journal. Started again on its folder, it goes on.
+
+    `session` is the folder, by default sessions/NAME under the working folder.
+    """
+    return _run_on_loop(paper_async(config, session, progress=progress, **options), "paper")
+
+
+async def paper_async(
+    config: RunConfig | Plan,
+    session: Path | None = None,
+    *,
+    progress: ProgressCall | None = None,
+    stop: Stop | None = None,
+    **options: Any,
+) -> Result:
+    """As `paper`, on the running event loop. `options` are those of replay.journal.Journal."""
+    from replay import logs
+
+    plan = _plan(config)
+    logs.configure(plan.config.log.format, plan.config.log.level)
+    log = logs.logger("session")
+    folder = Path(session) if session is not None else Path("sessions") / plan.name
+    with Session(folder) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
+        run = _session_run(opened, opened_session, progress=progress, stop=stop or Stop())
+        port = plan.config.metrics.port
+        async with run.serving(PAPER_METRICS_PORT if port is None else port):
+            recovery, journal = run.recover(opened_session, opened.names, options)
+            log.info(
+                "session started",
+                session=str(folder),
+                frames=recovery.frames,
+                records=recovery.records,
+                events=recovery.events,
+                closed_in_order=recovery.was_closed,
+                metrics_port=run.served_port,
+            )
+            for note in (*opened.notes, *recovery.notes):
+                log.warning(note)
+            with run.ending(), stop_on_signals(run.pipeline.stop):
+                run.info.state = "running"
+                await run.pipeline.run_async()
+            result = run.result()
+        log.info(
+            "session ended",
+            session=str(folder),
+            records=opened.engine.seq,
+            events=run.pipeline.outbox.events,
+            digest=result.digest,
+            interrupted=result.interrupted,
+            journal_bytes=journal.counters.bytes_written,
+        )
+        return result
+
+
+# -- assembly
+
+
+@dataclass
+class _Opened:
+    """Feed, setup, sequencer and engine of a plan."""
+
+    plan: Plan
+    mode: str
+    feed: Feed
+    setup: bytes
+    sequencer: Sequencer
+    engine: Engine
+    names: Names
+    total: int | None
+    notes: list[str]
+    opened_s: float
+
+
+@dataclass
+class _Run:
+    """An assembled run: the pipeline, what gathers its result, and what watches it."""
+
+    opened: _Opened
+    pipeline: Pipeline
+    builder: ResultBuilder
+    dead_letters: DeadLetterWriter
+    info: SessionInfo
+    folder: Path | None
+    event_log: EventLog | None = None
+    served_port: int | None = None
+    run_s: float = 0.0
+
+    @property
+    def collector(self) -> RunCollector:
+        """The metrics of the run."""
+        return RunCollector(self.pipeline, self.info, lambda: self.dead_letters.counts)
+
+    @contextlib.contextmanager
+    def ending(self) -> Iterator[None]:
+        """Time the run; where it fails, close all files and leave a result that says why."""
+        started_s = time.perf_counter()
+        try:
+            yield
+        except BaseException as error:
+            self.run_s = time.perf_counter() - started_s
+            self.info.state = "failed"
+            self._keep_partial(error)
+            raise
+        self.run_s = time.perf_counter() - started_s
+        self.info.state = "stopped"
+
+    @contextlib.asynccontextmanager
+    async def serving(self, port: int | None) -> AsyncIterator[None]:
+        """Serve metrics while the run goes on, where there is a port."""
+        if port is None:
+            yield
+            return
+        text = MetricsText(self.collector)
+        async with MetricsServer(text, self.info, host=self.opened.plan.config.metrics.host, port=port) as server:
+            self.served_port = server.port
+            yield
+
+    def recover(self, session: Session, names: Names, options: dict[str, Any]) -> tuple[Recovery, Journal]:
+        """Bring the session to where its journal ends, and open the journal for what comes."""
+        assert self.event_log is not None
+        self.info.state = "recovering"
+        try:
+            recovery, reader = session.recover(self.pipeline, self.event_log, names)
+            self.dead_letters = session.open_dead_letters(self.pipeline.dead_letter_bytes)
+            self.pipeline.dead_letters = self.dead_letters
+            self.info.frames_recovered = recovery.frames
+            journal = session.open_journal(reader, **options)
+        except BaseException as error:
+            self.info.state = "failed"
+            self._keep_partial(error)
+            raise
+        self.pipeline.journal = journal
+        return recovery, journal
+
+    def result(self) -> Result:
+        """Finish the result; write it, and the metrics, where the run has a folder."""
+        self.pipeline.outbox.close()
+        self.dead_letters.close()
+        result = self.builder.finish(
+            digest=self.opened.engine.digest(),
+            state=self.opened.engine.state(),
+            counts=self._counts(),
+            timings={"open": self.opened.opened_s, "run": self.run_s},
+            interrupted=self.pipeline.is_interrupted,
+            extra=self._extra(),
+        )
+        if self.folder is not None:
+            write_file(self.folder / METRICS_FILE, self.collector)
+        return result
+
+    def _counts(self) -> dict[str, Any]:
+        counters = self.pipeline.counters
+        return {
+            "records": self.opened.engine.seq,
+            "engine": self.opened.engine.counters(),
+            "sequencer": self.opened.sequencer.counters(),
+            "feed": {"taken": counters.taken, "outside": counters.outside, "recovered": counters.recovered},
+            "dead_letters": dict(self.dead_letters.counts),
+        }
+
+    def _extra(self) -> dict[str, Any]:
+        extra: dict[str, Any] = {"mode": self.opened.mode}
+        pacer = self.pipeline.pacer
+        if isinstance(pacer, TapePacer) and pacer.errors.count:
+            extra["release_error_seconds"] = {
+                "releases": pacer.errors.count,
+                "median": pacer.errors.quantile(0.5),
+                "p99": pacer.errors.quantile(0.99),
+            }
+        return extra
+
+    def _keep_partial(self, error: BaseException) -> None:
+        """Close what is open; a run folder gets a result that is marked as partial and names the error."""
+        with contextlib.suppress(ReplayError, OSError):  # the error that ended the run is the one to tell
+            self.pipeline.outbox.close()
+        with contextlib.suppress(ReplayError, OSError):
+            self.dead_letters.close()
+        try:
+            if self.folder is None:
+                self.builder.close()
+                return
+            failure = {"kind": type(error).__name__, "message": str(error)}
+            self.builder.finish(
+                digest=self.opened.engine.digest(),
+                counts=self._counts(),
+                timings={"open": self.opened.opened_s, "run": self.run_s},
+                interrupted=True,
+                extra={**self._extra(), "failure": failure},
+            )
+            write_file(self.folder / METRICS_FILE, self.collector)
+        except (ReplayError, OSError):
+            pass
+
+
+class _ResultSink:
+    """Feeds the result from the outbox."""
+
+    name = "result"
+
+    def __init__(self, builder: ResultBuilder) -> None:
+        self._builder = builder
+
+    def write(self, effects: Effects) -> None:
+        self._builder.add_events(effects.events)
+        self._builder.add_equity(effects.equity)
+
+    def close(self) -> None:
+        """Leave the builder open: the result is finished after the sinks."""
+
+
+@contextlib.contextmanager
+def _opened(plan: Plan, mode: str, *, session: Session | None = None) -> Iterator[_Opened]:
+    """Open the feeds, make the setup, load the strategies, build sequencer and engine."""
+    started_s = time.perf_counter()
+    engine_class, sequencer_class = _engine_classes()
+    config = plan.config
+    feeds = list(plan.feeds) if plan.feeds is not None else _open_feeds(config)
+    live = [feed for feed in feeds if feed.live]
+    if live and session is None:
+        raise UsageError(
+            f"{mode} needs stored data, and {live[0].uri} is live",
+            remedy="use `replay paper` for live feeds, or record them first",
+        )
+    headers = [feed.header for feed in feeds]
+    trading_start_ns = _trading_start(config, session) if session is not None else None
+    setup = build(config, headers, trading_start_ns=trading_start_ns)
+    strategies = list(plan.strategies) if plan.strategies is not None else load_strategies(config)
+    notes = [] if session is None else session.settle(config, setup, strategy_hashes(config, strategies))
+    engine = engine_class(setup, strategies)
+    rows = [header.rows for header in headers if header.rows]
+    is_windowed = config.run.first_ns is not None or config.run.limit_ns is not None
+    yield _Opened(
+        plan=plan,
+        mode=mode,
+        feed=merge(feeds),
+        setup=setup,
+        sequencer=sequencer_class(setup),
+        engine=engine,
+        names=Names.of_setup(setup, engine.ledger_scales()),
+        total=sum(rows) if len(rows) == len(headers) and not is_windowed and not live else None,
+        notes=notes,
+        opened_s=time.perf_counter() - started_s,
+    )
+
+
+def _folder_run(
+    opened: _Opened,
+    out: Path | None,
+    *,
+    pacer: Callable[[Outbox], Pacer] | None,
+    progress: ProgressCall | None,
+    stop: Stop | None = None,
+) -> _Run:
+    """Assemble a run without a journal; its folder, if any, is written as it goes on."""
+    if out is not None:
+        out = Path(out)
+        _prepare_folder(out, opened)
+    builder = _builder(opened, out, keeps_events=True)
+    outbox = Outbox([_ResultSink(builder)])
+    dead_letters = DeadLetterWriter(None if out is None else out / DEAD_LETTERS_FILE)
+    pipeline = _pipeline(opened, outbox, builder, dead_letters, progress, stop or Stop())
+    pipeline.pacer = None if pacer is None else pacer(outbox)
+    return _Run(opened, pipeline, builder, dead_letters, _info(opened), out)
+
+
+def _session_run(opened: _Opened, session: Session, *, progress: ProgressCall | None, stop: Stop) -> _Run:
+    """Assemble a session; its journal is opened once it is recovered."""
+    builder = _builder(opened, session.events_folder, keeps_events=False)
+    event_log = EventLog(session.events_folder / EVENTS_FILE, keep=True, disk=session.disk)
+    sinks: list[Sink] = [event_log, _ResultSink(builder)]
+    dead_letters = DeadLetterWriter(None)  # the session's file is opened where its journal says that it ends
+    pipeline = _pipeline(opened, Outbox(sinks), builder, dead_letters, progress, stop)
+    if opened.feed.live and opened.feed.receive_time == "stamp":
+        pipeline.beats = _beats(opened)
+    return _Run(opened, pipeline, builder, dead_letters, _info(opened), session.folder, event_log=event_log)
+
+
+def _builder(opened: _Opened, folder: Path | None, *, keeps_events: bool) -> ResultBuilder:
+    return ResultBuilder(
+        opened.setup,
+        opened.engine.ledger_scales(),
+        folder=folder,
+        name=opened.plan.name,
+        periods_per_year=opened.plan.config.run.periods_per_year,
+        keeps_events=keeps_events,
+    )
+
+
+def _pipeline(
+    opened: _Opened,
+    outbox: Outbox,
+    builder: ResultBuilder,
+    dead_letters: DeadLetterWriter,
+    progress: ProgressCall | None,
+    stop: Stop,
+) -> Pipeline:
+    run = opened.plan.config.run
+    return Pipeline(
+        feed=opened.feed,
+        sequencer=opened.sequencer,
+        engine=opened.engine,
+        outbox=outbox,
+        dead_letters=dead_letters,
+        observer=builder,
+        window=Window(run.first_ns, run.limit_ns),
+        stop=stop,
+        progress=progress,
+        total=opened.total,
+    )
+
+
+def _info(opened: _Opened) -> SessionInfo:
+    return SessionInfo(opened.mode, opened.plan.name, _own_version())
+
+
+async def _drive(run: _Run, port: int | None) -> Result:
+    async with run.serving(port):
+        with run.ending(), stop_on_signals(run.pipeline.stop):
+            run.info.state = "running"
+            await run.pipeline.run_async()
+        return run.result()
+
+
+def _plan(config: RunConfig | Plan) -> Plan:
+    return config if isinstance(config, Plan) else Plan(config)
+
+
+def _between(plan: Plan, from_ns: int | None, until_ns: int | None) -> Plan:
+    """Replace `from` and `until` of the run file."""
+    run = plan.config.run
+    if from_ns is not None:
+        run = msgspec.structs.replace(run, from_=TimeText(format_time(from_ns)))
+    if until_ns is not None:
+        run = msgspec.structs.replace(run, until=TimeText(format_time(until_ns)))
+    if run.from_ is not None and run.until is not None and run.from_.ns >= run.until.ns:
+        raise UsageError(f"until {run.until} is not after from {run.from_}")
+    return Plan(msgspec.structs.replace(plan.config, run=run), plan.feeds, plan.strategies)
+
+
+def _open_feeds(config: RunConfig) -> list[Feed]:
+    from replay.feeds import open_feed
+
+    return [open_feed(spec, config.instrument, config.base_dir) for spec in config.feed]
+
+
+def _trading_start(config: RunConfig, session: Session) -> int | None:
+    """When a live session first takes commands: fixed when it was made, or a re-run would decide otherwise."""
+    if session.manifest is not None:
+        return session.manifest.trading_start_ns
+    if config.run.warmup.ns and config.run.from_ is None and any(_is_live(spec.scheme) for spec in config.feed):
+        return session.created_ns + config.run.warmup.ns
+    return None
+
+
+def _is_live(scheme: str | None) -> bool:
+    from replay.config import LIVE_SCHEMES
+
+    return scheme in LIVE_SCHEMES
+
+
+def _beats(opened: _Opened) -> ClockBeats:
+    venues = opened.plan.config.venues()
+    places = {venue.name: index for index, venue in enumerate(venues)}
+    quiet_ns = [getattr(venue, "quiet", DurationText(format_duration(QUIET_NS))).ns for venue in venues]
+    return ClockBeats([places[spec.venue] for spec in opened.plan.config.instrument], quiet_ns)
+
+
+def _prepare_folder(out: Path, opened: _Opened) -> None:
+    """Make the run folder; one that holds another run is written over, any other is left alone."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a folder", place="--out")
+    if out.is_dir() and any(out.iterdir()) and not (out / CONFIG_FILE).exists():
+        raise UsageError(
+            f"{out} is not empty and holds no run", place="--out", remedy="give --out an empty or new folder"
+        )
+    if (out / "session.toml").exists():
+        raise UsageError(f"{out} is a session folder", place="--out", remedy="give --out another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RESULT_FILE).unlink(missing_ok=True)
+    (out / CONFIG_FILE).write_text(resolved(opened.plan.config, out), "utf-8")
+
+
+def _engine_classes() -> tuple[type[Engine], type[Sequencer]]:
+    """Load the engine; this is where another implementation of the same rules would be chosen."""
+    try:
+        from replay._engine import Engine, Sequencer
+    except ImportError as error:
+        raise EngineMissing(str(error)) from error
+    return Engine, Sequencer
+
+
+def _run_on_loop(work: Any, name: str) -> Result:
+    """Run a coroutine to its end where no loop runs yet."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        result: Result = asyncio.run(work)
+        return result
+    work.close()
+    raise UsageError(
+        f"{name} cannot block inside a running event loop", remedy=f"use `await replay.{name}_async(...)` there"
+    )
+
+
+def _own_version() -> str:
+    try:
+        return version("tickreplay")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+# -- looking back
+
+
+def rerun_session(folder: Path, events: Path) -> Names:
+    """Run the journal of a session as a backtest and write its event log to `events`."""
+    engine_class, sequencer_class = _engine_classes()
+    config = stored_config(folder)
+    setup = (folder / SETUP_FILE).read_bytes()
+    engine = engine_class(setup, load_strategies(config))
+    feed = JournalFeed(folder / "journal")
+    outbox = Outbox([EventLog(events)])
+    pipeline = Pipeline(
+        feed=feed, sequencer=sequencer_class(setup), engine=engine, outbox=outbox, dead_letters=DeadLetterWriter(None)
+    )
+    try:
+        pipeline.run()
+    finally:
+        outbox.close()
+    return Names.of_setup(setup, engine.ledger_scales())
+
+
+def record_of_session(folder: Path, tape_seq: int) -> Any:
+    """Find a record in a session's journal by its tape seq; None where it is not there."""
+    for frame in JournalReader(folder / "journal").frames():
+        if frame.first_seq <= tape_seq < frame.limit_seq:
+            return frame.records[tape_seq - frame.first_seq]
+    return None
+
+
+def record_of_run(config: RunConfig, tape_seq: int) -> Any:
+    """Read the feeds of a run again up to the record with a tape seq; None where they end before."""
+    _, sequencer_class = _engine_classes()
+    feeds = _open_feeds(config)
+    if any(feed.live for feed in feeds):
+        return None
+    sequencer = sequencer_class(build(config, [feed.header for feed in feeds]))
+    window = Window(config.run.first_ns, config.run.limit_ns)
+    first_seq = 0
+    for batch in merge(feeds).batches(None):
+        admitted, _ = sequencer.admit(as_bytes(window.cut(batch.records)).data)
+        rows = from_bytes(admitted)
+        if tape_seq < first_seq + len(rows):
+            return rows[tape_seq - first_seq]
+        first_seq += len(rows)
+    return None

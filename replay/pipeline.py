@@ -1,0 +1,488 @@
+"""The pipeline: feed → sequencer → journal → engine → outbox → sinks, one step and the two loops that drive it.
+
+May not live here: the names of modes. It gets a feed, a pacer, perhaps a journal, and sinks, and treats all alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from replay import records
+from replay.beats import ClockBeats
+from replay.errors import HaltError, JournalError
+from replay.histogram import BATCH_SECONDS, Histogram
+from replay.journal import Frame, Journal
+from replay.outbox import Outbox
+from replay.pacing import SLICE_ROWS, Pacer
+from replay.records import RECORD_BYTES
+from replay.stop import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from replay._engine import Engine, Sequencer
+    from replay.feed import Batch, DeadLetter, Feed
+
+PENDING_BYTES_MAX = 32 << 20
+"""How much of the journal may wait for a commit before the feed has to wait, too."""
+
+FLUSH_EVERY_NS = 1_000_000_000
+
+ProgressCall = Callable[[int, int | None, int | None], None]
+"""Called with records done, records in all (None: unknown) and tape time, now and then."""
+
+
+class Observer(Protocol):
+    """Looks at the tape as it goes by (the result's marks); never changes it."""
+
+    def add_records(self, admitted: NDArray[Any]) -> None:
+        """Look at admitted records."""
+
+    def flush(self) -> None:
+        """Bring what was seen to where others can read it."""
+
+
+class DeadLetterBox(Protocol):
+    """Takes what never reaches the tape, with its reason; counts it."""
+
+    def add(self, letter: DeadLetter) -> None:
+        """Keep one dead letter."""
+
+    def quarantine(self, reason: str, record: NDArray[Any], row: int) -> None:
+        """Keep a record that the sequencer did not admit."""
+
+    def flush(self) -> None:
+        """Hand everything to the operating system."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the file so far; 0 without one."""
+
+
+class Window(NamedTuple):
+    """The part of the tape that is taken, by receive time: first_ns..limit_ns; None: no bound."""
+
+    first_ns: int | None = None
+    limit_ns: int | None = None
+
+    def cut(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """Leave out the records outside."""
+        if (self.first_ns is None and self.limit_ns is None) or not len(batch):
+            return batch
+        times_ns = batch["ts_recv"]
+        lowest, highest = int(times_ns.min()), int(times_ns.max())
+        if (self.first_ns is None or lowest >= self.first_ns) and (self.limit_ns is None or highest < self.limit_ns):
+            return batch
+        inside = np.ones(len(batch), dtype=np.bool_)
+        if self.first_ns is not None:
+            inside &= times_ns >= self.first_ns
+        if self.limit_ns is not None:
+            inside &= times_ns < self.limit_ns
+        return batch[inside]
+
+    def is_past(self, batch: NDArray[Any]) -> bool:
+        """Say whether a whole batch lies after the window: no later one can lie inside."""
+        return self.limit_ns is not None and len(batch) > 0 and int(batch["ts_recv"].min()) >= self.limit_ns
+
+
+class FrameCursor(msgspec.Struct, frozen=True):
+    """The cursor of a journal frame: where the feed goes on, and how long the dead letters were then."""
+
+    feed: msgspec.Raw = msgspec.Raw(b"null")
+    dead_letters: int = 0
+    skip: int = 0
+    """Records after `feed` that are on the tape already: those before a row that halted the run."""
+
+
+@dataclass(slots=True)
+class PipelineCounters:
+    """What metrics and results read of the shell's own work."""
+
+    batches: int = 0
+    taken: int = 0
+    """Records from the feed, inside the window."""
+    outside: int = 0
+    """Records left out by `from` and `until`."""
+    recovered: int = 0
+    """Records run again from the journal at the start."""
+    beats: int = 0
+    last_wall_ns: int = 0
+    """Wall clock when the last batch came in."""
+    batch_seconds: Histogram = field(default_factory=lambda: Histogram(BATCH_SECONDS))
+
+
+class Pipeline:
+    """One run of a strategy over a feed. Built by replay.modes; run once."""
+
+    def __init__(
+        self,
+        *,
+        feed: Feed,
+        sequencer: Sequencer,
+        engine: Engine,
+        outbox: Outbox,
+        dead_letters: DeadLetterBox,
+        pacer: Pacer | None = None,
+        journal: Journal | None = None,
+        observer: Observer | None = None,
+        window: Window | None = None,
+        beats: ClockBeats | None = None,
+        cursor: bytes | None = None,
+        skip: int = 0,
+        stop: Stop | None = None,
+        progress: ProgressCall | None = None,
+        total: int | None = None,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.feed = feed
+        self.sequencer = sequencer
+        self.engine = engine
+        self.outbox = outbox
+        self.dead_letters = dead_letters
+        self.pacer = pacer
+        self.journal = journal
+        self.observer = observer
+        self.window = window or Window()
+        self.beats = beats
+        self.cursor = cursor
+        self.skip = skip
+        self.stop = stop or Stop()
+        self.counters = PipelineCounters()
+        self.is_recovering = False
+        """While a journal is run again, the sinks see nothing: whoever runs it releases what its digests prove."""
+        self.is_interrupted = False
+        """Whether the run ended before its feed did."""
+        self._progress = progress
+        self._total = total
+        self._wall_ns = wall_ns
+        self._halt: HaltError | None = None
+        self._skip_left = 0
+        self.dead_letter_bytes = 0
+        """How long the dead letters were at the end of a journal that was run again."""
+        self._journaled_cursor: bytes | None = None
+        self._flush_at_ns = 0
+        self._source_ended = False
+
+    # -- the step that both loops share
+
+    def admit(self, batch: NDArray[Any], dead: Sequence[DeadLetter], cursor: bytes | None) -> NDArray[np.uint8]:
+        """Let the sequencer decide what of a batch is on the tape, journal that, and give its bytes to run."""
+        try:
+            admitted, quarantined = self.sequencer.admit(records.as_bytes(batch).data)
+        except HaltError as halt:
+            # What came before the row that halts is on the tape, or the run would depend on the batch size.
+            self._halt = halt
+            admitted, quarantined = getattr(halt, "admitted", b""), getattr(halt, "quarantined", [])
+            self.skip += getattr(halt, "row", 0)
+        else:
+            if cursor is not None:
+                self.cursor, self.skip = cursor, self._skip_left
+            for letter in dead:
+                self.dead_letters.add(letter)
+        for row, reason in quarantined:
+            self.dead_letters.quarantine(reason, batch[row : row + 1], row)
+        array = np.frombuffer(cast(Any, admitted), dtype=np.uint8)
+        if self.journal is not None:
+            self.dead_letters.flush()
+            frame_cursor = self.frame_cursor()
+            if len(array) or frame_cursor != self._journaled_cursor:
+                self.journal.append(self.engine.seq, array, frame_cursor, self.engine.digest())
+                self._journaled_cursor = frame_cursor
+        return array
+
+    def run_rows(self, admitted: NDArray[np.uint8]) -> None:
+        """Run admitted records through the engine; what it decided waits in the outbox."""
+        started_ns = time.perf_counter_ns()
+        try:
+            self.engine.run(admitted.data)
+        finally:
+            self.collect()
+            self.counters.batches += 1
+            self.counters.batch_seconds.observe((time.perf_counter_ns() - started_ns) / 1e9)
+        if self.observer is not None:
+            self.observer.add_records(records.from_bytes(admitted))
+
+    def collect(self) -> None:
+        """Take what the engine decided; without a journal the sinks see it at once."""
+        position = 0 if self.journal is None else self.journal.appended
+        self.outbox.collect(self.engine.take_events(), self.engine.take_equity(), position)
+        if self.journal is None and not self.is_recovering:
+            self.outbox.release(0)
+
+    def frame_cursor(self) -> bytes:
+        """Describe where to go on after what was admitted so far."""
+        feed = msgspec.Raw(self.cursor if self.cursor is not None else b"null")
+        return msgspec.json.encode(FrameCursor(feed, self.dead_letters.size_bytes, self.skip))
+
+    def go_on_from(self, cursor: FrameCursor) -> None:
+        """Take up the feed where a journal ended."""
+        feed = bytes(cursor.feed)
+        self.cursor = None if feed == b"null" else feed
+        self.skip = cursor.skip
+        self.dead_letter_bytes = cursor.dead_letters
+
+    def raise_halt(self) -> None:
+        """Raise the halt that a batch ended with, once what came before it has been run."""
+        if self._halt is not None:
+            raise self._halt
+
+    def run_frame(self, frame: Frame) -> None:
+        """Run a frame of the journal again: the same records, the same decisions."""
+        data = records.as_bytes(frame.records)
+        admitted, quarantined = self.sequencer.admit(data.data)
+        if quarantined or memoryview(admitted).nbytes != len(data):
+            raise JournalError(
+                f"the sequencer no longer admits records that the frame at byte {frame.offset} holds",
+                place=str(frame.path),
+                remedy="start the session with the version of replay that wrote it",
+            )
+        if len(data):
+            self.run_rows(data)
+            self.counters.recovered += len(data) // RECORD_BYTES
+
+    # -- loops
+
+    def run(self) -> None:
+        """Run a stored feed to its end, or until a stop is asked for. Needs no event loop."""
+        with self._ending():
+            for batch in self.feed.batches(self.cursor):
+                if self.stop.requested:
+                    return
+                if self._ends_before(batch):
+                    break
+                admitted = self._take(batch)
+                if len(admitted):
+                    self.run_rows(admitted)
+                self.raise_halt()
+                if self.journal is not None and self.journal.commit_due():
+                    self.outbox.release(self.journal.commit())
+                self._report()
+            self._source_ended = True
+
+    async def run_async(self) -> None:
+        """Run any feed on the event loop: paced, with commits beside it, and with clock beats where the feed stamps."""
+        with self._ending():
+            async with _Committer(self) as committer:
+                if self.feed.live:
+                    await self._run_live(committer)
+                else:
+                    await self._run_stored(committer)
+
+    async def _run_stored(self, committer: _Committer) -> None:
+        for batch in self.feed.batches(self.cursor):
+            if self._ends_before(batch):
+                break
+            if not self.stop.requested:
+                await self._pace(self._take(batch), committer)
+                await asyncio.sleep(0)
+            if self.stop.requested:
+                return
+        self._source_ended = True
+
+    async def _run_live(self, committer: _Committer) -> None:
+        loop = asyncio.get_running_loop()
+        source = self.feed.batches_async(self.cursor)
+        stopping = asyncio.ensure_future(self.stop.event(loop).wait())
+        fetching = asyncio.ensure_future(anext(source))
+        try:
+            while not self.stop.requested:
+                waiting: set[asyncio.Future[Any]] = {fetching, stopping}
+                await asyncio.wait(waiting, timeout=self._idle_seconds(), return_when=asyncio.FIRST_COMPLETED)
+                if fetching.done():
+                    try:
+                        batch = fetching.result()
+                    except StopAsyncIteration:
+                        self._source_ended = True
+                        return
+                    if self._ends_before(batch):
+                        self._source_ended = True
+                        return
+                    if self.beats is not None:
+                        self.beats.heard(batch.records, self._wall_ns())
+                    await self._pace(self._take(batch), committer)
+                    fetching = asyncio.ensure_future(anext(source))
+                self._beat()
+                await committer.poll()
+                self._report()
+        finally:
+            await _cancel(stopping, fetching)
+            await _close_source(source)
+
+    async def _pace(self, admitted: NDArray[np.uint8], committer: _Committer) -> None:
+        rows = len(admitted) // RECORD_BYTES
+        done = 0
+        if rows and self.pacer is not None:
+            times_ns = np.ascontiguousarray(records.from_bytes(admitted)["ts_recv"])
+            async with contextlib.aclosing(self.pacer.slices(times_ns)) as slices:
+                async for first, limit in slices:
+                    assert first == done, "a pacer gives every row, in order"
+                    await self._run_slice(admitted, first, limit, committer)
+                    done = limit
+                    if self.stop.requested:
+                        break
+        while done < rows and (self.pacer is None or self.journal is not None):
+            # Flat out; also what a stop left over: a frame of the journal is run whole.
+            limit = min(done + SLICE_ROWS, rows)
+            await self._run_slice(admitted, done, limit, committer)
+            done = limit
+            if done < rows:
+                await asyncio.sleep(0)
+        self.raise_halt()
+
+    async def _run_slice(self, admitted: NDArray[np.uint8], first: int, limit: int, committer: _Committer) -> None:
+        self.run_rows(admitted[first * RECORD_BYTES : limit * RECORD_BYTES])
+        await committer.poll()
+        self._report()
+
+    def _take(self, batch: Batch) -> NDArray[np.uint8]:
+        inside = self.window.cut(batch.records)
+        self._skip_left = max(0, self.skip - len(inside))
+        inside = inside[self.skip :]
+        self.counters.taken += len(inside)
+        self.counters.outside += len(batch.records) - len(inside)
+        self.counters.last_wall_ns = self._wall_ns()
+        return self.admit(inside, batch.dead, batch.cursor)
+
+    def _ends_before(self, batch: Batch) -> bool:
+        return self.window.is_past(batch.records)
+
+    def _beat(self) -> None:
+        """Put the Clock records on the tape that are due."""
+        if self.beats is None:
+            return
+        made = self.beats.due(self._wall_ns(), self.engine.next_timer_ns())
+        if made is not None:
+            self.counters.beats += len(made)
+            admitted = self.admit(made, [], None)
+            if len(admitted):
+                self.run_rows(admitted)
+
+    def _idle_seconds(self) -> float | None:
+        """Say how long the live loop may sleep when no records come."""
+        waits: list[float] = []
+        if self.beats is not None:
+            wall_ns = self._wall_ns()
+            waits.append((self.beats.next_ns(wall_ns, self.engine.next_timer_ns()) - wall_ns) / 1e9)
+        commit_ns = None if self.journal is None else self.journal.next_commit_ns()
+        if commit_ns is not None:
+            waits.append(commit_ns / 1e9)
+        return max(0.0, min(waits)) if waits else None
+
+    def _report(self) -> None:
+        now_ns = time.monotonic_ns()
+        if self.observer is not None and self.journal is not None and now_ns >= self._flush_at_ns:
+            self._flush_at_ns = now_ns + FLUSH_EVERY_NS
+            self.observer.flush()
+        if self._progress is not None:
+            self._progress(self.engine.seq, self._total, self.engine.now_ns if self.engine.seq else None)
+
+    # -- the end
+
+    @contextlib.contextmanager
+    def _ending(self) -> Iterator[None]:
+        """End in order, whatever happens: what was decided is journaled, durable and shown, then errors go on."""
+        try:
+            yield
+            self.is_interrupted = not self._source_ended
+            self.engine.finish()
+            self.collect()
+        except JournalError:
+            self._keep_durable()
+            raise
+        except BaseException:
+            self.is_interrupted = True
+            self._commit_last(closes=False)
+            raise
+        self._commit_last(closes=True)
+
+    def _commit_last(self, *, closes: bool) -> None:
+        if self.journal is None:
+            self.outbox.release(0)
+            return
+        if closes:
+            self.journal.close(self.frame_cursor(), self.engine.digest())
+        else:
+            self.journal.commit()
+            self.journal.abandon()
+        self.outbox.release(self.journal.durable)
+
+    def _keep_durable(self) -> None:
+        """After an error of the disk: show what is durable by now, and let go."""
+        if self.journal is not None:
+            self.journal.abandon()
+            with contextlib.suppress(JournalError):  # the first error is the one to tell
+                self.outbox.release(self.journal.durable)
+
+
+class _Committer:
+    """Commits the journal on a thread of its own, so that records go on being taken while the disk works."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._journal = pipeline.journal
+        self._running: asyncio.Future[int] | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._error: Exception | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._journal is not None:
+            self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="replay-commit")
+        return self
+
+    async def poll(self) -> None:
+        """Show what has become durable, start the next commit if one is due, wait where too much is pending."""
+        journal = self._journal
+        if journal is None:
+            return
+        self._finish()
+        if self._running is None and journal.commit_due():
+            self._running = asyncio.get_running_loop().run_in_executor(self._executor, journal.commit)
+            self._running.add_done_callback(lambda _: self._show())
+        if self._running is not None and journal.appended - journal.durable > PENDING_BYTES_MAX:
+            await asyncio.wait({self._running})
+            self._finish()
+
+    def _show(self) -> None:
+        """Release at once, also while the loop waits for records; an error is kept for `poll`."""
+        try:
+            self._finish()
+        except Exception as error:  # noqa: BLE001 - raised by the next poll, in the task that runs the pipeline
+            self._error = error
+            self._pipeline.stop.request()
+
+    def _finish(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._running is not None and self._running.done():
+            durable, self._running = self._running, None
+            self._pipeline.outbox.release(durable.result())
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._running is not None:
+            await asyncio.wait({self._running})
+        if self._executor is not None:
+            self._executor.shutdown(wait=True)
+        if error[0] is None:
+            self._finish()
+
+
+async def _cancel(*futures: asyncio.Future[Any]) -> None:
+    for future in futures:
+        future.cancel()
+    await asyncio.gather(*futures, return_exceptions=True)
+
+
+async def _close_source(source: AsyncIterator[Any]) -> None:
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        await close()

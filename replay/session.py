@@ -1,0 +1,446 @@
+"""The session folder: what a paper session is on disk, who may run it, and how it is recovered from its journal.
+
+May not live here: the loop that takes new records; starting a session is recovering it, then the pipeline goes on.
+
+    session.toml    resolved configuration, versions, hashes; written once
+    setup.json      the engine's setup; written once
+    lock            held by the process that runs the session
+    journal/        segments of frames: the tape, cursors, digests
+    events/         events.bin, result.json and the Arrow files: rebuilt from the journal at each start
+    dead-letters/   what is not on the tape
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import time
+import tomllib
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+import numpy as np
+
+from replay import toml
+from replay.config import RunConfig, from_mapping, resolved
+from replay.deadletters import DeadLetterWriter
+from replay.disk import Disk, disk_error
+from replay.errors import ConfigError, JournalError, UsageError
+from replay.events import EVENT
+from replay.eventtext import Names, event_text
+from replay.feed import Batch, StoredFeed
+from replay.journal import Frame, Journal, JournalReader
+from replay.outbox import Effects
+from replay.pipeline import FrameCursor, Pipeline
+from replay.sinks import EventLog
+from replay.tape import TapeHeader
+from replay.units import format_time
+
+if TYPE_CHECKING:
+    from replay.strategy import Strategy
+
+FORMAT = 1
+MANIFEST_FILE = "session.toml"
+SETUP_FILE = "setup.json"
+LOCK_FILE = "lock"
+EVENTS_FILE = "events.bin"
+
+FREE_SECTIONS = ("metrics", "log")
+"""Sections of the run file that a session may change from start to start: nothing on the tape depends on them."""
+
+_OWN_NAMES = frozenset({SETUP_FILE, LOCK_FILE, "journal", "events", "dead-letters", "metrics.prom"})
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What starting a session found and did."""
+
+    frames: int
+    records: int
+    events: int
+    was_closed: bool
+    """Whether the last process ended in order."""
+    notes: tuple[str, ...]
+    """What had to be mended: a torn tail, an event log that was damaged."""
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """session.toml."""
+
+    format: int
+    id: str
+    name: str
+    created_ns: int
+    setup_digest: str
+    strategies: dict[str, str]
+    """SHA-256 of each strategy's source file."""
+    versions: dict[str, str]
+    config: dict[str, Any]
+    trading_start_ns: int | None = None
+
+
+class Session:
+    """A session folder that this process has locked."""
+
+    def __init__(self, folder: Path, *, disk: Disk | None = None) -> None:
+        """Make the folder if need be and lock it; raise JournalError where another process runs it."""
+        self.folder = folder
+        self.disk = disk or Disk()
+        self.created_ns = time.time_ns()
+        self._lock: int | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, "the session folder cannot be made", folder) from error
+        self._refuse_foreign_folder()
+        self._take_lock()
+        try:
+            self.manifest = read_manifest(folder) if (folder / MANIFEST_FILE).exists() else None
+            for name in ("journal", "events", "dead-letters"):
+                (folder / name).mkdir(exist_ok=True)
+        except OSError as error:
+            self.close()
+            raise disk_error(error, "the session folder cannot be made", folder) from error
+        except BaseException:
+            self.close()
+            raise
+
+    # -- places
+
+    @property
+    def journal_folder(self) -> Path:
+        """Where the segments are."""
+        return self.folder / "journal"
+
+    @property
+    def events_folder(self) -> Path:
+        """Where the event log and the tables are."""
+        return self.folder / "events"
+
+    @property
+    def dead_letters_path(self) -> Path:
+        """Where the dead letters are."""
+        return self.folder / "dead-letters" / "dead-letters.ndjson"
+
+    # -- start
+
+    def settle(self, config: RunConfig, setup: bytes, strategies: Mapping[str, str]) -> list[str]:
+        """Write session.toml for a new session; for an old one refuse another configuration. Give notes to log."""
+        if self.manifest is None:
+            self._create(config, setup, strategies)
+            return []
+        place = str(self.folder / MANIFEST_FILE)
+        changed = first_difference(_kept(self.manifest.config), _kept(config_mapping(config, self.folder)))
+        if changed is not None:
+            raise _other_configuration(changed, place)
+        stored = self._read_setup()
+        if stored != setup:
+            changed = first_difference(msgspec.json.decode(stored), msgspec.json.decode(setup))
+            raise _other_configuration(changed or ("setup", "other bytes", "these"), str(self.folder / SETUP_FILE))
+        return [
+            f"the source of strategy {name!r} has changed since the session was made; the journal shows if it matters"
+            for name, digest in strategies.items()
+            if self.manifest.strategies.get(name) != digest
+        ]
+
+    def recover(self, pipeline: Pipeline, event_log: EventLog, names: Names) -> tuple[Recovery, JournalReader]:
+        """Run the journal through engine and strategy, prove it frame by frame, and set the pipeline on its way.
+
+        Raises JournalError where the journal is damaged or gives other events than it did; then nothing was changed.
+        """
+        assert self.manifest is not None, "settle comes first"
+        reader = JournalReader(self.journal_folder, setup_digest=self.manifest.setup_digest)
+        last: Frame | None = None
+        frames = 0
+        held_events = event_log.held_events
+        pipeline.is_recovering = True
+        for frame in reader.frames():
+            if pipeline.engine.digest() != frame.digest_before:
+                raise self._divergence(frame, pipeline.outbox.peek(), event_log, names)
+            pipeline.outbox.release(0)
+            pipeline.run_frame(frame)
+            last, frames = frame, frames + 1
+        self._check_unproved(pipeline.outbox.peek(), event_log, held_events, names)
+        notes: list[str] = []
+        if reader.torn is not None:
+            notes.append(str(reader.torn))
+            reader.cut_torn_tail(self.disk)
+        pipeline.outbox.release(0)
+        pipeline.is_recovering = False
+        if event_log.rewritten_from is not None:
+            notes.append(
+                f"{event_log.path}: damaged at event {event_log.rewritten_from}; rewritten from the journal, whose "
+                f"digests prove it"
+            )
+        if last is not None:
+            pipeline.go_on_from(msgspec.json.decode(last.cursor, type=FrameCursor))
+        was_closed = last is None or last.closed
+        return Recovery(frames, reader.next_seq, pipeline.outbox.events, was_closed, tuple(notes)), reader
+
+    def open_journal(self, reader: JournalReader, **options: Any) -> Journal:
+        """Open a new segment, with the next epoch, after what was read."""
+        assert self.manifest is not None
+        journal = Journal(
+            self.journal_folder,
+            segment=reader.segments,
+            epoch=reader.epoch + 1,
+            setup_digest=self.manifest.setup_digest,
+            disk=self.disk,
+            **options,
+        )
+        journal.start_at(reader.next_seq)
+        return journal
+
+    def open_dead_letters(self, keep_bytes: int) -> DeadLetterWriter:
+        """Open the dead letters with those that the journal knows of; what came after is found again by the feed."""
+        path = self.dead_letters_path
+        try:
+            if keep_bytes and path.stat().st_size < keep_bytes:  # a power cut: they are not committed with the journal
+                keep_bytes = path.read_bytes().rfind(b"\n") + 1
+        except FileNotFoundError:
+            keep_bytes = 0
+        except OSError as error:
+            raise disk_error(error, "the dead letters cannot be read", path) from error
+        return DeadLetterWriter(path, keep_bytes=keep_bytes)
+
+    def close(self) -> None:
+        """Let another process in. May be called again."""
+        if self._lock is not None:
+            os.close(self._lock)  # the lock goes with the descriptor
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # -- inside
+
+    def _refuse_foreign_folder(self) -> None:
+        if (self.folder / MANIFEST_FILE).exists():
+            return
+        foreign = sorted(entry.name for entry in self.folder.iterdir() if entry.name not in _OWN_NAMES)
+        foreign = [name for name in foreign if not name.endswith(".part")]
+        if foreign:
+            raise UsageError(
+                f"{self.folder} is no session folder and not empty: it has {', '.join(foreign[:3])}",
+                remedy="give --session an empty or new folder",
+            )
+
+    def _take_lock(self) -> None:
+        path = self.folder / LOCK_FILE
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise disk_error(error, "the session's lock cannot be made", path) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise JournalError(
+                f"the session is run by another process{f' ({owner})' if owner else ''}",
+                place=str(self.folder),
+                remedy="stop that one first, or give --session another folder",
+            ) from error
+        with contextlib.suppress(OSError):  # the text is for people; the lock holds without it
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
+        self._lock = descriptor
+
+    def _create(self, config: RunConfig, setup: bytes, strategies: Mapping[str, str]) -> None:
+        manifest = Manifest(
+            format=FORMAT,
+            id=uuid.uuid4().hex,
+            name=self.folder.name,
+            created_ns=self.created_ns,
+            setup_digest=hashlib.sha256(setup).hexdigest(),
+            strategies=dict(strategies),
+            versions={"replay": _own_version(), "python": platform.python_version(), "numpy": np.__version__},
+            config=config_mapping(config, self.folder),
+            trading_start_ns=msgspec.json.decode(setup).get("trading_start_ns"),
+        )
+        head = (
+            "# A paper session. Written once when it was made; the configuration of later starts is compared with it.\n"
+        )
+        body = {key: value for key, value in msgspec.to_builtins(manifest).items() if value is not None}
+        text = head + f"# Made {format_time(self.created_ns)}.\n" + toml.dump(body)
+        try:
+            self.disk.replace(self.folder / SETUP_FILE, setup)
+            self.disk.replace(self.folder / MANIFEST_FILE, text.encode())
+        except OSError as error:
+            raise disk_error(error, "the session cannot be made", self.folder) from error
+        self.manifest = manifest
+
+    def _read_setup(self) -> bytes:
+        assert self.manifest is not None
+        try:
+            setup = (self.folder / SETUP_FILE).read_bytes()
+        except OSError as error:
+            raise disk_error(error, "the session's setup cannot be read", self.folder / SETUP_FILE) from error
+        if hashlib.sha256(setup).hexdigest() != self.manifest.setup_digest:
+            raise JournalError(
+                "does not match the checksum in session.toml",
+                place=str(self.folder / SETUP_FILE),
+                remedy="restore it from a copy; nothing was changed",
+            )
+        return setup
+
+    def _divergence(self, frame: Frame, pending: Effects, event_log: EventLog, names: Names) -> JournalError:
+        """Say that a re-run of the journal decided otherwise, with the first event that differs."""
+        found = _first_differing_event(pending, event_log)
+        head = f"running the journal again gives other events before record {frame.first_seq} than it did"
+        remedy = "if the strategy, replay or a library was changed: go back, or start a new session folder"
+        if found is None:
+            return JournalError(head, place=str(frame.path), remedy=remedy)
+        number, before, now = found
+        return JournalError(
+            f"{head}; the first is event {number}:\n  then: {_text(before, names)}\n  now:  {_text(now, names)}",
+            place=str(frame.path),
+            remedy=remedy,
+        )
+
+    def _check_unproved(self, pending: Effects, event_log: EventLog, held_events: int, names: Names) -> None:
+        """Compare what no later frame's digest proves, after the last frame, with what was already shown."""
+        found = _first_differing_event(pending, event_log)
+        if found is None and held_events > pending.limit_event:
+            (extra,) = np.frombuffer(event_log.held(pending.limit_event, pending.limit_event + 1), dtype=EVENT)
+            found = (pending.limit_event, extra, None)
+        if found is None:
+            return
+        number, before, now = found
+        raise JournalError(
+            f"the event log has other events than the journal gives, from event {number} on:\n"
+            f"  shown:   {_text(before, names)}\n  journal: {_text(now, names)}",
+            place=str(event_log.path),
+            remedy="the strategy was changed, or the end of the journal is lost: go back to the old source, restore "
+            "the journal from a copy, or start a new session folder",
+        )
+
+
+class JournalFeed(StoredFeed):
+    """A journal as a stored feed: the tape of a session, to be run again or looked at."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"journal:{folder}", TapeHeader(one_time=False, instruments=[]))
+        self._folder = folder
+
+    def batches(self, cursor: bytes | None = None) -> Iterator[Batch]:
+        """Give one batch per frame, from the start."""
+        assert cursor is None, "a journal is run from its start"
+        for frame in JournalReader(self._folder).frames():
+            if len(frame.records):
+                yield Batch(frame.records, b"null", [])
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read session.toml; raise UsageError where there is none, JournalError where it cannot be understood."""
+    path = folder / MANIFEST_FILE
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{folder} is no session folder: it has no {MANIFEST_FILE}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise JournalError(f"cannot be read: {error}", place=str(path), remedy="restore it from a copy") from error
+    if data.get("format") != FORMAT:
+        raise JournalError(
+            f"has format {data.get('format')}, this program reads {FORMAT}",
+            place=str(path),
+            remedy="use the version of replay that made the session",
+        )
+    try:
+        return msgspec.convert(data, Manifest)
+    except msgspec.ValidationError as error:
+        raise JournalError(f"cannot be read: {error}", place=str(path), remedy="restore it from a copy") from error
+
+
+def is_session(folder: Path) -> bool:
+    """Say whether a folder is a session's."""
+    return (folder / MANIFEST_FILE).is_file()
+
+
+def stored_config(folder: Path) -> RunConfig:
+    """Give the configuration that a session was made with."""
+    return from_mapping(read_manifest(folder).config, base_dir=folder)
+
+
+def config_mapping(config: RunConfig, folder: Path) -> dict[str, Any]:
+    """Give the resolved configuration as plain values, with paths relative to a folder."""
+    return tomllib.loads(resolved(config, folder))
+
+
+def strategy_hashes(config: RunConfig, strategies: list[Strategy]) -> dict[str, str]:
+    """Give the SHA-256 of the source file of each strategy, by its name."""
+    import inspect
+
+    hashes: dict[str, str] = {}
+    for spec, strategy in zip(config.strategy, strategies, strict=True):
+        try:
+            source = Path(inspect.getfile(type(strategy))).read_bytes()
+        except (OSError, TypeError):  # typed into a notebook or an interpreter: there is no file
+            source = b""
+        hashes[spec.name] = hashlib.sha256(source).hexdigest()
+    return hashes
+
+
+def first_difference(left: Any, right: Any) -> tuple[str, Any, Any] | None:
+    """Find the first key, in order, whose values differ: (dotted key, left, right); a missing value is None."""
+    flat_left, flat_right = dict(_flatten(left)), dict(_flatten(right))
+    for key in [*flat_left, *(key for key in flat_right if key not in flat_left)]:
+        if flat_left.get(key) != flat_right.get(key):
+            return key, flat_left.get(key), flat_right.get(key)
+    return None
+
+
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flatten(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            yield from _flatten(item, f"{path}.{index}")
+    else:
+        yield path, value
+
+
+def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {section: value for section, value in config.items() if section not in FREE_SECTIONS}
+
+
+def _other_configuration(changed: tuple[str, Any, Any], place: str) -> ConfigError:
+    key, before, now = changed
+    return ConfigError(
+        f"the session was made with another configuration: {key} was {before!r}, now it is {now!r}",
+        place=place,
+        remedy="go back to the old value, or give --session another folder",
+    )
+
+
+def _first_differing_event(pending: Effects, event_log: EventLog) -> tuple[int, Any, Any] | None:
+    """Compare events that wait with those that the file holds; where both have one and differ, give both."""
+    held = np.frombuffer(event_log.held(pending.first_event, pending.limit_event), dtype=EVENT)
+    made = np.frombuffer(pending.events, dtype=EVENT)[: len(held)]
+    for row in np.flatnonzero(held != made)[:1].tolist():
+        return pending.first_event + row, held[row], made[row]
+    return None
+
+
+def _text(event: Any, names: Names) -> str:
+    return "nothing" if event is None else event_text(event, names)
+
+
+def _own_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("tickreplay")
+    except PackageNotFoundError:
+        return "not installed"
