@@ -85,7 +85,6 @@ enum Phase {
     Idle,
     Start(u32),
     DueBefore,
-    Apply,
     DueAtRecord,
     Operator(u32),
     /// (strategy, how many of its closed bars are done)
@@ -103,20 +102,25 @@ pub struct Engine {
     pub equity: EquityCurve,
     rngs: Vec<Rng>,
     clocks: Vec<VenueClock>,
+    clock_of_instrument: Vec<u32>,
     timers: Queue<Timer>,
-    /// The earliest of answers and timers; of each clock's items.
-    next_due: i64,
+    /// The time of the first timer; of each clock's first item.
+    next_timer: i64,
     next_clock_due: Vec<i64>,
     handlers: Vec<u32>,
-    /// Handlers that any strategy has.
-    any_handler: u32,
+    /// Whether any strategy has a handler that records call.
+    has_handlers_per_record: bool,
     phase: Phase,
     record: Record,
+    /// The clock that the record belongs to; None where it belongs to all or to none.
+    record_clock: Option<u32>,
     /// e and t of the record that is being taken (SEMANTICS, section 1).
     event_time: i64,
     take_time: i64,
     is_stale: bool,
     is_late: bool,
+    /// Commands were sent while this record is taken: to any venue.
+    has_sent: bool,
     event: Event,
     calling: Option<u32>,
     commands: Vec<Command>,
@@ -127,6 +131,8 @@ pub struct Engine {
     livelock_time: i64,
     livelock_items: u32,
     timers_in_gap: u32,
+    /// The record that the two counts are of.
+    gap_seq: u64,
 }
 
 impl Engine {
@@ -145,18 +151,23 @@ impl Engine {
             rngs: (0..handlers.len())
                 .map(|index| Rng::new(setup.seed, index as u64))
                 .collect(),
+            clock_of_instrument: setup.instruments.iter().map(|instrument| instrument.clock).collect(),
             clocks: (0..setup.clocks).map(|_| VenueClock::default()).collect(),
             timers: Queue::default(),
-            next_due: i64::MAX,
+            next_timer: i64::MAX,
             next_clock_due: vec![i64::MAX; setup.clocks as usize],
             handlers: handlers.to_vec(),
-            any_handler: handlers.iter().fold(0, |all, one| all | one),
+            has_handlers_per_record: handlers
+                .iter()
+                .any(|bits| bits & (handles::QUOTE | handles::TRADE | handles::BAR | handles::BOOK) != 0),
             phase: Phase::Idle,
             record: Record::default(),
+            record_clock: None,
             event_time: i64::MIN,
             take_time: i64::MIN,
             is_stale: false,
             is_late: false,
+            has_sent: false,
             event: Event::default(),
             calling: None,
             commands: Vec::new(),
@@ -167,6 +178,7 @@ impl Engine {
             livelock_time: i64::MIN,
             livelock_items: 0,
             timers_in_gap: 0,
+            gap_seq: u64::MAX,
             exchange: Exchange::new(setup),
         }
     }
@@ -196,7 +208,7 @@ impl Engine {
 
     /// Whether some record calls a handler: then the shell need not let go of its interpreter in between.
     pub fn calls_per_record(&self) -> bool {
-        self.any_handler & (handles::QUOTE | handles::TRADE | handles::BAR | handles::BOOK) != 0
+        self.has_handlers_per_record
     }
 
     /// When the next timer is due, for a live shell.
@@ -240,6 +252,16 @@ impl Engine {
                     };
                     *position += 1;
                     self.begin(record);
+                    // The common case, straight through: nothing is due, and no handler wants the record.
+                    if self.phase == Phase::DueBefore && self.is_quiet_before() {
+                        self.apply();
+                        self.phase = Phase::DueAtRecord;
+                        if !self.has_handlers_per_record && self.is_quiet_at() && self.record.kind < Kind::Command as u8
+                        {
+                            self.end_record();
+                            self.phase = Phase::Idle;
+                        }
+                    }
                 }
                 Phase::Start(strategy) => {
                     if strategy as usize == self.handlers.len() {
@@ -253,26 +275,31 @@ impl Engine {
                     }
                 }
                 Phase::DueBefore => {
-                    if let Some(step) = self.run_due(true)? {
-                        return Ok(step);
+                    if !self.is_quiet_before() {
+                        if let Some(step) = self.run_due(true)? {
+                            return Ok(step);
+                        }
                     }
-                    self.phase = Phase::Apply;
-                }
-                Phase::Apply => {
                     self.apply();
                     self.phase = Phase::DueAtRecord;
                 }
                 Phase::DueAtRecord => {
-                    if let Some(step) = self.run_due(false)? {
-                        return Ok(step);
+                    if !self.is_quiet_at() {
+                        if let Some(step) = self.run_due(false)? {
+                            return Ok(step);
+                        }
                     }
-                    self.phase = if self.record.kind == Kind::Command as u8 {
-                        Phase::Operator(0)
-                    } else if self.any_handler & (handles::QUOTE | handles::TRADE | handles::BAR | handles::BOOK) == 0 {
-                        Phase::DueAtEnd
+                    if self.record.kind == Kind::Command as u8 {
+                        self.phase = Phase::Operator(0);
+                    } else if self.has_handlers_per_record {
+                        self.phase = if self.series.has_closed() {
+                            Phase::Bars(0, 0)
+                        } else {
+                            Phase::Own(0)
+                        };
                     } else {
-                        Phase::Bars(0, 0)
-                    };
+                        self.phase = Phase::DueAtEnd;
+                    }
                 }
                 Phase::Operator(strategy) => {
                     if strategy as usize == self.handlers.len() {
@@ -298,7 +325,15 @@ impl Engine {
                     }
                 }
                 Phase::Own(strategy) => {
-                    self.phase = Phase::Bars(strategy + 1, 0);
+                    if strategy as usize == self.handlers.len() {
+                        self.phase = Phase::DueAtEnd;
+                        continue;
+                    }
+                    self.phase = if self.series.has_closed() {
+                        Phase::Bars(strategy + 1, 0)
+                    } else {
+                        Phase::Own(strategy + 1)
+                    };
                     if self.is_stale {
                         continue;
                     }
@@ -317,8 +352,10 @@ impl Engine {
                     }
                 }
                 Phase::DueAtEnd => {
-                    if let Some(step) = self.run_due(false)? {
-                        return Ok(step);
+                    if !self.is_quiet_at() {
+                        if let Some(step) = self.run_due(false)? {
+                            return Ok(step);
+                        }
                     }
                     self.end_record();
                     self.phase = Phase::Idle;
@@ -346,10 +383,13 @@ impl Engine {
         self.take_time = self.exchange.now.max(record.ts_recv);
         self.is_stale = false;
         self.is_late = false;
-        self.timers_in_gap = 0;
-        self.livelock_time = i64::MIN;
-        self.event_time = match self.record_clock() {
-            Some(clock) => self.clocks[clock].watermark.unwrap_or(i64::MIN).max(record.ts_event),
+        self.has_sent = false;
+        self.record_clock = self.clock_of(record);
+        self.event_time = match self.record_clock {
+            Some(clock) => self.clocks[clock as usize]
+                .watermark
+                .unwrap_or(i64::MIN)
+                .max(record.ts_event),
             None => record.ts_event,
         };
         if self.is_started {
@@ -364,31 +404,36 @@ impl Engine {
     #[inline]
     fn end_record(&mut self) {
         if self.exchange.filled || self.take_time >= self.equity.next_time() {
-            let (exchange, ledger) = (&self.exchange, &self.exchange.ledger);
-            let mark = |index: u32| exchange.doubled_mark(index);
-            let equity = ledger.doubled_equity(&exchange.setup, mark);
-            let exposure = ledger.doubled_exposure(&exchange.setup, mark);
-            let cash = ledger.cash[exchange.setup.account_currency as usize];
-            self.equity.add(self.take_time, self.tape_seq, equity, cash, exposure);
-            self.exchange.filled = false;
+            self.add_equity_point();
         }
         self.series.forget_closed();
         self.tape_seq += 1;
     }
 
-    /// The clock that the record belongs to; None where it belongs to all or to none.
     #[inline]
-    fn record_clock(&self) -> Option<usize> {
-        if self.record.kind == Kind::Clock as u8 {
+    fn clock_of(&self, record: &Record) -> Option<u32> {
+        if record.kind <= Kind::Status as u8 {
+            Some(self.clock_of_instrument[record.instrument as usize])
+        } else if record.kind == Kind::Clock as u8 {
             if self.exchange.setup.one_clock {
-                return Some(0);
+                Some(0)
+            } else {
+                u32::try_from(record.a).ok()
             }
-            return usize::try_from(self.record.a).ok();
+        } else {
+            None
         }
-        if self.record.kind == Kind::Command as u8 {
-            return None;
-        }
-        Some(self.exchange.setup.instruments[self.record.instrument as usize].clock as usize)
+    }
+
+    #[inline(never)]
+    fn add_equity_point(&mut self) {
+        let (exchange, ledger) = (&self.exchange, &self.exchange.ledger);
+        let mark = |index: u32| exchange.doubled_mark(index);
+        let equity = ledger.doubled_equity(&exchange.setup, mark);
+        let exposure = ledger.doubled_exposure(&exchange.setup, mark);
+        let cash = ledger.cash[exchange.setup.account_currency as usize];
+        self.equity.add(self.take_time, self.tape_seq, equity, cash, exposure);
+        self.exchange.filled = false;
     }
 
     fn is_clock_for_all(&self) -> bool {
@@ -397,27 +442,36 @@ impl Engine {
 
     // -------------------------------------------------------------- what is due
 
-    /// Takes what is due, the smallest (time, kind, seq) first; `before` the record is applied, or at it.
+    /// Whether nothing is due before the record is applied.
     #[inline]
-    fn run_due(&mut self, before: bool) -> Result<Option<Step>, Halt> {
-        let is_quiet = if before {
-            let clock_due = match self.record_clock() {
-                Some(clock) => self.next_clock_due[clock] <= self.event_time,
-                None => true,
-            };
-            !clock_due && self.next_due >= self.take_time
-        } else {
-            let clock_due = match self.record_clock() {
-                Some(clock) if self.next_clock_due.len() == 1 => self.next_clock_due[clock] <= self.event_time,
-                _ => true,
-            };
-            !clock_due && self.next_due > self.take_time
-        };
-        if is_quiet {
-            if before {
-                self.exchange.now = self.take_time;
+    fn is_quiet_before(&self) -> bool {
+        match self.record_clock {
+            Some(clock) => self.next_clock_due[clock as usize] > self.event_time && self.next_due >= self.take_time,
+            None => false,
+        }
+    }
+
+    /// Whether nothing is due at the record.
+    #[inline]
+    fn is_quiet_at(&self) -> bool {
+        match self.record_clock {
+            Some(clock) => {
+                !self.has_sent
+                    && self.next_clock_due[clock as usize] > self.event_time
+                    && self.exchange.next_answer > self.take_time
+                    && self.next_timer >= self.take_time
             }
-            return Ok(None);
+            None => false,
+        }
+    }
+
+    /// Takes what is due, the smallest (time, kind, seq) first; `before` the record is applied, or at it.
+    #[inline(never)]
+    fn run_due(&mut self, before: bool) -> Result<Option<Step>, Halt> {
+        if self.gap_seq != self.tape_seq {
+            self.gap_seq = self.tape_seq;
+            self.timers_in_gap = 0;
+            self.livelock_time = i64::MIN;
         }
         let step = self.run_due_items(before)?;
         self.note_next_due();
@@ -428,7 +482,8 @@ impl Engine {
     }
 
     fn note_next_due(&mut self) {
-        self.next_due = self.exchange.answers.next_time().min(self.timers.next_time());
+        self.exchange.next_answer = self.exchange.answers.next_time();
+        self.next_timer = self.timers.next_time();
         for (next, clock) in self.next_clock_due.iter_mut().zip(&self.clocks) {
             *next = clock.next_time();
         }
@@ -503,7 +558,7 @@ impl Engine {
         };
         // Times below `limit_time` are taken: "<= e" is "< e + 1".
         let after = |time: i64| time.saturating_add(1);
-        let own_clock = self.record_clock();
+        let own_clock = self.record_clock.map(|clock| clock as usize);
         for (index, clock) in self.clocks.iter().enumerate() {
             if before {
                 let belongs = own_clock == Some(index) || self.is_clock_for_all();
@@ -584,31 +639,33 @@ impl Engine {
 
     // -------------------------------------------------------------- the record
 
+    #[inline]
     fn apply(&mut self) {
-        let record = self.record;
+        let ts_event = self.record.ts_event;
         if self.is_clock_for_all() {
             for clock in &mut self.clocks {
-                clock.watermark = Some(clock.watermark.unwrap_or(i64::MIN).max(record.ts_event));
+                clock.watermark = Some(clock.watermark.unwrap_or(i64::MIN).max(ts_event));
             }
-        } else if let Some(clock) = self.record_clock() {
-            let watermark = &mut self.clocks[clock].watermark;
-            self.is_late = watermark.is_some_and(|watermark| record.ts_event < watermark);
+        } else if let Some(clock) = self.record_clock {
+            let watermark = &mut self.clocks[clock as usize].watermark;
+            self.is_late = watermark.is_some_and(|watermark| ts_event < watermark);
             *watermark = Some(self.event_time);
         }
         self.exchange.now = self.take_time;
-        if self.is_late && record.kind != Kind::Clock as u8 {
+        if self.is_late && self.record.kind != Kind::Clock as u8 {
             self.exchange.counters.late += 1;
         }
-        match record.kind {
-            kind if kind == Kind::Quote as u8 => self.apply_quote(&record),
-            kind if kind == Kind::Trade as u8 => self.apply_trade(&record),
-            kind if kind == Kind::Bar as u8 => self.apply_bar(&record),
+        match self.record.kind {
+            kind if kind == Kind::Quote as u8 => self.apply_quote(),
+            kind if kind == Kind::Trade as u8 => self.apply_trade(),
+            kind if kind == Kind::Bar as u8 => self.apply_bar(),
             _ => {}
         }
     }
 
     #[inline]
-    fn apply_quote(&mut self, record: &Record) {
+    fn apply_quote(&mut self) {
+        let record = &self.record;
         let index = record.instrument;
         let setup = &self.exchange.setup;
         let (source, sizes) = (
@@ -644,8 +701,9 @@ impl Engine {
         }
     }
 
-    #[inline]
-    fn apply_trade(&mut self, record: &Record) {
+    #[inline(never)]
+    fn apply_trade(&mut self) {
+        let record = &self.record;
         let index = record.instrument;
         let market = &mut self.exchange.markets[index as usize];
         let is_newest = !self.is_late || record.ts_event >= market.trade_time;
@@ -672,7 +730,9 @@ impl Engine {
         }
     }
 
-    fn apply_bar(&mut self, record: &Record) {
+    #[inline(never)]
+    fn apply_bar(&mut self) {
+        let record = &self.record;
         let index = record.instrument;
         let length_index = (record.flags & FLAG_BAR_LENGTH_MASK) as u8;
         let instrument = &self.exchange.setup.instruments[index as usize];
@@ -776,6 +836,7 @@ impl Engine {
     fn send(&mut self, clock: u32, time: i64, arrival: Arrival) {
         let seq = self.exchange.take_seq();
         self.clocks[clock as usize].arrivals.push(time, seq, arrival);
+        self.has_sent = true;
     }
 
     /// Carries out an operator's command on behalf of one strategy.

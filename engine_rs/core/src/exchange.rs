@@ -64,6 +64,8 @@ pub struct Exchange {
     pub log: EventLog,
     /// Answers under way to the strategies.
     pub answers: Queue<Answered>,
+    /// A bound from below of the time of the first answer; i64::MAX without one.
+    pub next_answer: i64,
     /// One counter for commands, answers and timers.
     next_seq: u64,
     next_place: u64,
@@ -93,6 +95,7 @@ impl Exchange {
             ledger: Ledger::new(&setup),
             log: EventLog::default(),
             answers: Queue::default(),
+            next_answer: i64::MAX,
             next_seq: 0,
             next_place: 0,
             now: i64::MIN,
@@ -153,6 +156,7 @@ impl Exchange {
         self.counters.count_event(&event);
         let seq = self.take_seq();
         self.answers.push(event.answer_time, seq, Answered { event });
+        self.next_answer = self.next_answer.min(event.answer_time);
     }
 
     /// A rejection at admission: answered at once, without latency.

@@ -19,26 +19,33 @@ pub struct Display {
     /// 0: the side is absent.
     pub size: i64,
     taken: [i64; SYNTHETIC_LEVELS + 1],
+    is_taken_from: bool,
 }
 
 impl Display {
     /// A new quote of this side. While the best price stays, what was taken stays taken, at most the new size.
     #[inline]
     fn show(&mut self, price: i64, size: i64) {
+        if self.is_taken_from {
+            self.keep_taken(price, size);
+        }
+        self.price = price;
+        self.size = size;
+    }
+
+    #[cold]
+    fn keep_taken(&mut self, price: i64, size: i64) {
         if price == self.price && size != 0 && self.size != 0 {
-            self.size = size;
             for taken in &mut self.taken {
                 *taken = (*taken).min(size);
             }
         } else {
-            *self = Display {
-                price,
-                size,
-                taken: [0; SYNTHETIC_LEVELS + 1],
-            };
+            self.taken = [0; SYNTHETIC_LEVELS + 1];
+            self.is_taken_from = false;
         }
     }
 
+    #[inline]
     pub fn is_present(&self) -> bool {
         self.size != 0
     }
@@ -55,6 +62,7 @@ impl Display {
     pub fn take(&mut self, level: usize, size: i64) {
         if self.size != UNSIZED {
             self.taken[level] += size;
+            self.is_taken_from = true;
         }
     }
 }

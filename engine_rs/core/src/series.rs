@@ -195,6 +195,11 @@ impl SeriesTable {
     }
 
     #[inline]
+    pub fn has_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    #[inline]
     pub fn forget_closed(&mut self) {
         self.closed.clear();
     }

@@ -50,6 +50,7 @@ impl Exchange {
     }
 
     /// A bar of the deciding kind: matches the orders that had arrived when it began.
+    #[inline(never)]
     pub(crate) fn match_bar(&mut self, index: u32, record: &Record, start: i64) {
         let setup = Arc::clone(&self.setup);
         let instrument = &setup.instruments[index as usize];

@@ -58,11 +58,24 @@ impl Exchange {
     }
 
     /// A quote was applied: resting limits that it reaches, then stops that it sets off.
+    #[inline]
     pub(crate) fn match_quote(&mut self, index: u32, venue_time: i64) {
+        let working = &self.working[index as usize];
         let market = &self.markets[index as usize];
-        if market.is_crossed() {
-            return;
+        let (bid, ask) = (&market.bid, &market.ask);
+        let touches = (ask.is_present()
+            && (ask.price <= working.highest_buy_limit || ask.price >= working.lowest_buy_stop))
+            || (bid.is_present() && (bid.price >= working.lowest_sell_limit || bid.price <= working.highest_sell_stop))
+            || working.other_triggers > 0;
+        if touches && !market.is_crossed() {
+            self.match_touched(index, venue_time);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn match_touched(&mut self, index: u32, venue_time: i64) {
+        let market = &self.markets[index as usize];
         let working = &self.working[index as usize];
         let (bid, ask) = (market.bid, market.ask);
         if (ask.is_present() && ask.price <= working.highest_buy_limit)

@@ -39,6 +39,7 @@ impl Exchange {
     }
 
     /// A print: resting limits of the other side of its aggressor, then stops. A late one binds to orders that had arrived then.
+    #[inline(never)]
     pub(crate) fn match_trade(&mut self, index: u32, record: &Record, is_late: bool, venue_time: i64) {
         let instrument = &self.setup.instruments[index as usize];
         if !instrument.source.has_trades() || self.markets[index as usize].is_crossed() {
