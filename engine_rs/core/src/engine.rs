@@ -446,7 +446,11 @@ impl Engine {
     #[inline]
     fn is_quiet_before(&self) -> bool {
         match self.record_clock {
-            Some(clock) => self.next_clock_due[clock as usize] > self.event_time && self.next_due >= self.take_time,
+            Some(clock) => {
+                self.next_clock_due[clock as usize] > self.event_time
+                    && self.exchange.next_answer >= self.take_time
+                    && self.next_timer >= self.take_time
+            }
             None => false,
         }
     }
