@@ -1,0 +1,139 @@
+//! Dispatch: commands that a handler or an operator gave are admitted and sent under way to their venues.
+//! May not live here: the checks of admission, or what a command does on arrival.
+
+use std::sync::Arc;
+
+use super::Engine;
+use crate::admission;
+use crate::command::Command;
+use crate::due::{Arrival, Timer};
+use crate::event::ABSENT;
+use crate::order::{Order, OrderRequest, OrderType, Side, TimeInForce, TriggerBy};
+use crate::reason::Reason;
+use crate::record::OperatorCommand;
+use crate::setup::Venue;
+
+impl Engine {
+    /// Commands given since the handler was called get their time and seq, and are admitted, in order.
+    pub(super) fn admit_commands(&mut self) {
+        let strategy = self.calling.take().expect("a handler was called");
+        if self.commands.is_empty() {
+            return;
+        }
+        for command in std::mem::take(&mut self.commands) {
+            self.admit(strategy, command);
+        }
+        self.note_next_due();
+    }
+
+    fn admit(&mut self, strategy: u32, command: Command) {
+        let now = self.exchange.now;
+        let setup = Arc::clone(&self.exchange.setup);
+        match command {
+            Command::Submit(request) => {
+                let id = self.exchange.orders.next_id();
+                self.exchange.orders.push(Order::new(id, strategy, request));
+                self.exchange.counters.orders[request.order_type as usize] += 1;
+                match self.admission(strategy, id, &request) {
+                    Err(reason) => self.exchange.reject_at_admission(id, reason),
+                    Ok(price) => {
+                        let instrument = &setup.instruments[request.instrument as usize];
+                        let time = now + setup.venues[instrument.venue as usize].latency.entry;
+                        let order = self.exchange.orders.get_mut(id);
+                        order.reserve_price = price;
+                        order.last_command_time = time;
+                        self.send(instrument.clock, time, Arrival::Submit(id));
+                    }
+                }
+            }
+            Command::Cancel(id) => self.send_for(id, Arrival::Cancel(id), |venue| venue.latency.cancel),
+            Command::Amend {
+                order,
+                quantity,
+                limit,
+                trigger,
+            } => {
+                let arrival = Arrival::Amend {
+                    order,
+                    quantity,
+                    limit,
+                    trigger,
+                };
+                self.send_for(order, arrival, |venue| venue.latency.amend);
+            }
+            Command::Timer { time, period, name } => {
+                let seq = self.exchange.take_seq();
+                self.timers.push(time, seq, Timer { strategy, name, period });
+            }
+        }
+    }
+
+    /// The new order itself is in the table already: admission must not count it twice.
+    fn admission(&self, strategy: u32, id: u64, request: &OrderRequest) -> Result<i64, Reason> {
+        debug_assert_eq!(self.exchange.orders.get(id).told_quantity, request.quantity);
+        admission::check(&self.exchange, &self.told, strategy, id, request)
+    }
+
+    fn send_for(&mut self, id: u64, arrival: Arrival, latency: impl Fn(&Venue) -> i64) {
+        let setup = Arc::clone(&self.exchange.setup);
+        let now = self.exchange.now;
+        let order = self.exchange.orders.get_mut(id);
+        let instrument = &setup.instruments[order.request.instrument as usize];
+        // Commands of one order arrive in the order given.
+        let time = (now + latency(&setup.venues[instrument.venue as usize])).max(order.last_command_time);
+        order.last_command_time = time;
+        self.send(instrument.clock, time, arrival);
+    }
+
+    fn send(&mut self, clock: u32, time: i64, arrival: Arrival) {
+        let seq = self.exchange.take_seq();
+        self.clocks[clock as usize].arrivals.push(time, seq, arrival);
+        self.has_sent = true;
+    }
+
+    /// Carries out an operator's command on behalf of one strategy.
+    pub(super) fn operate(&mut self, strategy: u32) {
+        let cancels = self.cancellable(strategy, None);
+        self.calling = Some(strategy);
+        for id in cancels {
+            self.exchange.orders.get_mut(id).cancels_under_way += 1;
+            self.commands.push(Command::Cancel(id));
+        }
+        if self.record.a == OperatorCommand::Flatten as i64 {
+            for index in 0..self.exchange.setup.instruments.len() as u32 {
+                let quantity = self.told.position(strategy, index).quantity;
+                let lot = self.exchange.setup.instruments[index as usize].lot;
+                let size = quantity.abs() - quantity.abs() % lot;
+                if size > 0 {
+                    self.commands.push(Command::Submit(OrderRequest {
+                        instrument: index,
+                        side: Side::from_signed(-quantity),
+                        order_type: OrderType::Market,
+                        time_in_force: TimeInForce::GoodTillCanceled,
+                        trigger_by: TriggerBy::Default,
+                        quantity: size,
+                        limit: ABSENT,
+                        trigger: ABSENT,
+                        expire: ABSENT,
+                        is_target: true,
+                    }));
+                }
+            }
+        }
+        self.admit_commands();
+    }
+
+    /// Live orders as told, and those sent earlier in this handler, without those whose cancel is under way; by id.
+    pub(crate) fn cancellable(&self, strategy: u32, instrument: Option<u32>) -> Vec<u64> {
+        self.exchange
+            .orders
+            .told_live()
+            .filter(|order| {
+                order.strategy == strategy
+                    && order.cancels_under_way == 0
+                    && instrument.is_none_or(|index| order.request.instrument == index)
+            })
+            .map(|order| order.id)
+            .collect()
+    }
+}
