@@ -5,3 +5,7 @@ May not live here: a second way to import them. They are `replay.adapters...`; t
 
 if __name__ != "replay.adapters":
     raise ImportError(f"import replay.adapters, not {__name__}: two copies of a class would not agree", name=__name__)
+
+from replay.adapters.registry import feed_names, open_feed
+
+__all__ = ["feed_names", "open_feed"]

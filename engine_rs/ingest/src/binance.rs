@@ -80,11 +80,14 @@ impl BinanceDecoder {
             let mut at = 0;
             let mut count = 0;
             while let Some(end) = memchr(b'\n', &bytes[at..]) {
-                self.take_line(&bytes[at..at + end], line + count + 1, output)?;
+                let result = self.take_line(&bytes[at..at + end], line + count + 1, output);
+                if result.is_err() {
+                    return (at, count, result);
+                }
                 count += 1;
                 at += end + 1;
             }
-            Ok((at, count))
+            (at, count, Ok(()))
         });
         self.lines = lines;
         result

@@ -72,8 +72,8 @@ impl CsvDecoder {
                 scratch,
                 counters,
             };
-            work.rows(header, layout, output)?;
-            Ok((work.at, work.line - line))
+            let result = work.rows(header, layout, output);
+            (work.at, work.line - line, result)
         })
     }
 

@@ -4,7 +4,7 @@
 use crate::error::IngestError;
 
 /// A line that is longer is no line: the source is not what it is said to be.
-pub const LINE_BYTES_MAX: usize = 1 << 20;
+pub const LINE_BYTES_MAX: usize = 1 << 19;
 
 /// Holds back what does not end with a line end yet.
 #[derive(Clone, Debug, Default)]
@@ -17,13 +17,14 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Takes bytes; `take` gets all that is there and returns (bytes, lines) that it consumed.
+    /// Takes bytes; `take` gets all that is there and returns (bytes, lines) that it consumed, and an error if it stopped
+    /// at one: the position is then before the row at fault.
     ///
     /// Errors: those of `take`, and a line that does not end.
     pub fn feed(
         &mut self,
         data: &[u8],
-        take: impl FnOnce(&[u8], u64) -> Result<(usize, u64), IngestError>,
+        take: impl FnOnce(&[u8], u64) -> (usize, u64, Result<(), IngestError>),
     ) -> Result<(), IngestError> {
         let buffer = if self.held.is_empty() {
             None
@@ -33,9 +34,10 @@ impl Lines {
             Some(buffer)
         };
         let bytes = buffer.as_deref().unwrap_or(data);
-        let (consumed, lines) = take(bytes, self.line)?;
+        let (consumed, lines, result) = take(bytes, self.line);
         self.offset += consumed as u64;
         self.line += lines;
+        result?;
         if bytes.len() - consumed > LINE_BYTES_MAX {
             return Err(IngestError::data(
                 "line_too_long",

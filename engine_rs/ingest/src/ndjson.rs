@@ -68,11 +68,14 @@ impl NdjsonDecoder {
             let mut at = 0;
             let mut lines = 0;
             while let Some(end) = memchr(b'\n', &bytes[at..]) {
-                take_line(paths, reader, counters, &bytes[at..at + end], line + lines + 1, output)?;
+                let result = take_line(paths, reader, counters, &bytes[at..at + end], line + lines + 1, output);
+                if result.is_err() {
+                    return (at, lines, result);
+                }
                 lines += 1;
                 at += end + 1;
             }
-            Ok((at, lines))
+            (at, lines, Ok(()))
         })
     }
 

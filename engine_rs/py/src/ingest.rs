@@ -80,16 +80,29 @@ macro_rules! decoder {
 
             /// Takes the next bytes; gives (records, dead rows) of the rows that they complete.
             fn feed<'py>(&mut self, py: Python<'py>, data: &[u8]) -> PyResult<Decoded<'py>> {
+                if let Some(error) = self.stopped.take() {
+                    return Err(raised(py, error));
+                }
                 let decoder = &mut self.decoder;
-                let result = py.detach(|| {
+                let (output, result) = py.detach(|| {
                     let mut output = Output::default();
-                    decoder.feed(data, &mut output).map(|()| output)
+                    let result = decoder.feed(data, &mut output);
+                    (output, result)
                 });
-                decoded(py, result.map_err(|error| raised(py, error))?)
+                match result {
+                    Err(error) if output == Output::default() => return Err(raised(py, error)),
+                    // The rows before the one at fault come first; the error is raised by the next call.
+                    Err(error) => self.stopped = Some(error),
+                    Ok(()) => {}
+                }
+                decoded(py, output)
             }
 
             /// Takes the end of the stream; gives what its last row became.
             fn finish<'py>(&mut self, py: Python<'py>) -> PyResult<Decoded<'py>> {
+                if let Some(error) = self.stopped.take() {
+                    return Err(raised(py, error));
+                }
                 let mut output = Output::default();
                 self.decoder.finish(&mut output).map_err(|error| raised(py, error))?;
                 decoded(py, output)
@@ -123,6 +136,7 @@ macro_rules! decoder {
 #[pyclass(module = "replay._engine")]
 pub struct CsvDecoder {
     decoder: csv::CsvDecoder,
+    stopped: Option<IngestError>,
 }
 
 decoder!(CsvDecoder, {
@@ -130,7 +144,7 @@ decoder!(CsvDecoder, {
     fn new(py: Python<'_>, layout: &[u8]) -> PyResult<CsvDecoder> {
         let layout: Layout = parsed("the layout", layout)?;
         let decoder = csv::CsvDecoder::new(layout).map_err(|error| raised(py, error))?;
-        Ok(CsvDecoder { decoder })
+        Ok(CsvDecoder { decoder, stopped: None })
     }
 
     /// The names of the columns, once the header was read.
@@ -144,6 +158,7 @@ decoder!(CsvDecoder, {
 #[pyclass(module = "replay._engine")]
 pub struct NdjsonDecoder {
     decoder: ndjson::NdjsonDecoder,
+    stopped: Option<IngestError>,
 }
 
 decoder!(NdjsonDecoder, {
@@ -151,7 +166,7 @@ decoder!(NdjsonDecoder, {
     fn new(py: Python<'_>, layout: &[u8]) -> PyResult<NdjsonDecoder> {
         let layout: Layout = parsed("the layout", layout)?;
         let decoder = ndjson::NdjsonDecoder::new(&layout).map_err(|error| raised(py, error))?;
-        Ok(NdjsonDecoder { decoder })
+        Ok(NdjsonDecoder { decoder, stopped: None })
     }
 });
 
@@ -159,6 +174,7 @@ decoder!(NdjsonDecoder, {
 #[pyclass(module = "replay._engine")]
 pub struct BinanceDecoder {
     decoder: binance::BinanceDecoder,
+    stopped: Option<IngestError>,
 }
 
 decoder!(BinanceDecoder, {
@@ -172,7 +188,7 @@ decoder!(BinanceDecoder, {
             Excess::Error
         };
         let decoder = binance::BinanceDecoder::new(&instruments, excess, receive_offset_ns);
-        Ok(BinanceDecoder { decoder })
+        Ok(BinanceDecoder { decoder, stopped: None })
     }
 });
 
