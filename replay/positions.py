@@ -1,12 +1,11 @@
-"""Positions and round trips: what fills make of one strategy's holding of one instrument, in exact integers.
+"""The position: what fills make of one strategy's holding of one instrument, in exact integers.
 
 May not live here: tables, floats, marks and equity. The engine's ledger is what binds; this is its mirror.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 def half_even(numerator: int, denominator: int) -> int:
@@ -18,37 +17,17 @@ def half_even(numerator: int, denominator: int) -> int:
     return quotient
 
 
-@dataclass(frozen=True)
-class PositionChange:
+class PositionChange(NamedTuple):
     """The position after one fill, or after one of the two parts of a fill that flips it."""
 
     quantity: int
     """Signed, on the instrument's size scale."""
     cost: int
-    """Whole cost of what is held, unsigned side, on the ledger scale."""
+    """Whole cost of what is held, whichever side, on the ledger scale."""
     realised: int
     """Realised so far, before fees, on the ledger scale."""
     fees: int
-    """Fees so far, on the ledger scale of the fee's currency."""
-
-
-@dataclass(frozen=True)
-class RoundTrip:
-    """From flat to flat, or to the flip: one trade. Amounts on the ledger scale, sizes on the instrument's."""
-
-    is_long: bool
-    entry_time: int
-    exit_time: int
-    max_size: int
-    entry_size: int
-    entry_value: int
-    exit_size: int
-    exit_value: int
-    gross: int
-    fees: int
-    fills: int
-    first_order_id: int
-    last_order_id: int
+    """Fees so far, on the ledger scale."""
 
 
 class Position:
@@ -58,104 +37,43 @@ class Position:
     one fill and two changes, the fee shared in proportion.
     """
 
-    __slots__ = (
-        "_entry_size",
-        "_entry_time",
-        "_entry_value",
-        "_exit_size",
-        "_exit_value",
-        "_fills",
-        "_first_order_id",
-        "_max_size",
-        "_start_fees",
-        "_start_realised",
-        "_value",
-        "cost",
-        "fees",
-        "quantity",
-        "realised",
-    )
+    __slots__ = ("_factor", "cost", "fees", "quantity", "realised")
 
-    def __init__(self, value: Callable[[int, int], int]) -> None:
-        """Start flat; `value(price, size)` gives the exact value of raw price and size on the ledger scale."""
-        self._value = value
+    def __init__(self, factor: int = 1) -> None:
+        """Start flat; raw price times raw size times `factor` is an exact value on the ledger scale."""
+        self._factor = factor
         self.quantity = 0
         self.cost = 0
         self.realised = 0
         self.fees = 0
-        self._begin(0, 0)
 
-    def fill(
-        self, is_buy: bool, price: int, size: int, fee: int, time: int, order_id: int
-    ) -> tuple[list[PositionChange], RoundTrip | None]:
-        """Apply one fill; give the changes that it makes (two for a flip) and the round trip that it ends, if any."""
+    def fill(self, is_buy: bool, price: int, size: int, fee: int) -> list[PositionChange]:
+        """Apply one fill; give the change that it makes, two for a flip."""
         assert size > 0, f"a fill of size {size}"
-        held = abs(self.quantity)
-        opens_side = held == 0 or (self.quantity > 0) == is_buy
-        if opens_side:
-            if held == 0:
-                self._begin(time, order_id)
-            self._open(is_buy, price, size, fee)
-            return [self._change()], None
-        closing = min(size, held)
-        closing_fee = fee if closing == size else half_even(fee * closing, size)
-        trip = self._close(price, closing, closing_fee, time, order_id)
-        changes = [self._change()]
-        if size > closing:
-            self._begin(time, order_id)
-            self._open(is_buy, price, size - closing, fee - closing_fee)
-            changes.append(self._change())
-        return changes, trip
+        quantity = self.quantity
+        if quantity == 0 or (quantity > 0) == is_buy:
+            return [self._open(is_buy, price, size, fee)]
+        held = quantity if quantity > 0 else -quantity
+        if size <= held:
+            return [self._close(price, size, fee)]
+        closing_fee = half_even(fee * held, size)
+        closed = self._close(price, held, closing_fee)
+        return [closed, self._open(is_buy, price, size - held, fee - closing_fee)]
 
-    def _begin(self, time: int, order_id: int) -> None:
-        self._entry_time = time
-        self._first_order_id = order_id
-        self._max_size = 0
-        self._entry_size = self._entry_value = 0
-        self._exit_size = self._exit_value = 0
-        self._start_realised = self.realised
-        self._start_fees = self.fees
-        self._fills = 0
-
-    def _open(self, is_buy: bool, price: int, size: int, fee: int) -> None:
-        value = self._value(price, size)
+    def _open(self, is_buy: bool, price: int, size: int, fee: int) -> PositionChange:
         self.quantity += size if is_buy else -size
-        self.cost += value
+        self.cost += price * size * self._factor
         self.fees += fee
-        self._fills += 1
-        self._entry_size += size
-        self._entry_value += value
-        self._max_size = max(self._max_size, abs(self.quantity))
+        return PositionChange(self.quantity, self.cost, self.realised, self.fees)
 
-    def _close(self, price: int, size: int, fee: int, time: int, order_id: int) -> RoundTrip | None:
-        held = abs(self.quantity)
-        is_long = self.quantity > 0
-        value = self._value(price, size)
+    def _close(self, price: int, size: int, fee: int) -> PositionChange:
+        quantity = self.quantity
+        is_long = quantity > 0
+        held = quantity if is_long else -quantity
+        value = price * size * self._factor
         released = self.cost if size == held else half_even(self.cost * size, held)
         self.realised += value - released if is_long else released - value
         self.cost -= released
-        self.quantity -= size if is_long else -size
+        self.quantity = quantity - size if is_long else quantity + size
         self.fees += fee
-        self._fills += 1
-        self._exit_size += size
-        self._exit_value += value
-        if self.quantity:
-            return None
-        return RoundTrip(
-            is_long=is_long,
-            entry_time=self._entry_time,
-            exit_time=time,
-            max_size=self._max_size,
-            entry_size=self._entry_size,
-            entry_value=self._entry_value,
-            exit_size=self._exit_size,
-            exit_value=self._exit_value,
-            gross=self.realised - self._start_realised,
-            fees=self.fees - self._start_fees,
-            fills=self._fills,
-            first_order_id=self._first_order_id,
-            last_order_id=order_id,
-        )
-
-    def _change(self) -> PositionChange:
         return PositionChange(self.quantity, self.cost, self.realised, self.fees)

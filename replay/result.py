@@ -8,7 +8,8 @@ from __future__ import annotations
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from replay import events as event_log
 from replay.errors import DataError, JournalError, UsageError
 from replay.marks import MarkSampler
+from replay.order_rows import OrderProjection
+from replay.position_rows import PositionProjection
 from replay.projections import (
     EQUITY_POINTS,
     FILLS,
@@ -28,8 +31,6 @@ from replay.projections import (
     ORDERS,
     POSITIONS,
     TRADES,
-    OrderProjection,
-    PositionProjection,
     RunScales,
     equity_table,
     fills_table,
@@ -40,6 +41,7 @@ from replay.stats.exposure import ExposureTracker
 from replay.stats.periods import PeriodCloses, period_of
 from replay.stats.summary import Figures, Summary, render, summary
 from replay.tables import Column, Table, TableWriter, replace_file
+from replay.trade_rows import TradeProjection
 
 RESULT_VERSION = 1
 RESULT_FILE = "result.json"
@@ -55,12 +57,19 @@ SCHEMAS: dict[str, tuple[Column, ...]] = {
 }
 """The tables of a run; each is the file NAME.arrow of the run folder."""
 
-_SPOOL_BYTES = 4 * 1024 * 1024
+_FROM_EVENTS = ("fills", "orders", "positions")
+"""Tables that can be made from the event log at any time."""
+
+_ORDERS_SEEN_MIN = 1_024
+_SPOOL_BYTES = 16 * 1024 * 1024
 _EVENT_BATCH_BYTES = 256 * 1024
 _POINT_BATCH = 1_024
 _CHART_POINTS = 2_048
 
 Opened = TypeVar("Opened")
+
+Source = Path | IO[bytes] | Callable[[], Table]
+"""Where a table is: a file, a stream in memory, or what makes it when it is asked for."""
 
 
 class Result:
@@ -70,8 +79,8 @@ class Result:
     and `marks` are tables, read when first asked for. Printed, it shows the statistics; in a notebook, with a chart.
     """
 
-    def __init__(self, document: Mapping[str, Any], sources: Mapping[str, Path | IO[bytes]]) -> None:
-        """Take the object of result.json and, by name, where the Arrow streams and `events` are."""
+    def __init__(self, document: Mapping[str, Any], sources: Mapping[str, Source]) -> None:
+        """Take the object of result.json and, by name, where the tables and `events` are."""
         self.document: dict[str, Any] = dict(document)
         self._sources = dict(sources)
         self._tables: dict[str, Table] = {}
@@ -173,9 +182,12 @@ class Result:
             if source is None or (isinstance(source, Path) and not source.exists()):
                 place = str(self.folder) if self.folder else self.name
                 raise DataError(f"the run has no {name} table", place=place)
-            if not isinstance(source, Path):
-                source.seek(0)
-            table = Table.read(name, SCHEMAS[name], source)
+            if callable(source):
+                table = source()
+            else:
+                if not isinstance(source, Path):
+                    source.seek(0)
+                table = Table.read(name, SCHEMAS[name], source)
             if name == "orders":
                 table = table.slice(np.argsort(table.integers("order_id"), kind="stable"))
             self._tables[name] = table
@@ -215,11 +227,12 @@ class Result:
         try:
             path.mkdir(parents=True, exist_ok=True)
             for name, target in _folder_sources(path).items():
-                assert isinstance(target, Path)
                 source = self._sources.get(name)
                 if isinstance(source, Path):
                     if source.exists() and not (target.exists() and source.samefile(target)):
                         shutil.copyfile(source, target)
+                elif callable(source):
+                    self.table(name).write(target)
                 elif source is not None:
                     source.seek(0)
                     with open(target, "wb") as file:
@@ -272,8 +285,9 @@ class Result:
 class ResultBuilder:
     """Takes a run's events, equity points and records as they come, and makes the Result of them.
 
-    With a folder, the event log and the Arrow files are written as the run goes on; without, they are kept in memory,
-    and in temporary files when they grow. Either way a run of any length needs bounded memory.
+    With a folder, the event log and the Arrow files are written as the run goes on. Without, the event log is kept in
+    memory, and in a temporary file when it grows; fills, orders and positions are made from it when they are asked for.
+    Either way a run of any length needs bounded memory.
     """
 
     def __init__(
@@ -300,13 +314,14 @@ class ResultBuilder:
                 self._folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise JournalError(f"cannot make the run folder: {error.strerror}", place=str(self._folder)) from error
-        self._sources: dict[str, Path | IO[bytes]] = {name: self._target(name) for name in SCHEMAS}
-        self._writers = {name: TableWriter(name, SCHEMAS[name], self._sources[name]) for name in SCHEMAS}
-        self._events: IO[bytes] | None = None
-        if keeps_events:
-            self._events = self._open_events()
-        self._orders = OrderProjection(self._scales)
-        self._positions = PositionProjection(self._scales)
+        written = SCHEMAS if self._folder is not None else [name for name in SCHEMAS if name not in _FROM_EVENTS]
+        self._targets = {name: self._target(name) for name in written}
+        self._writers = {name: TableWriter(name, SCHEMAS[name], target) for name, target in self._targets.items()}
+        self._events = self._open_events() if keeps_events or self._folder is None else None
+        self._projections = EventTables(self._scales) if self._folder is not None else None
+        self._trades = TradeProjection(self._scales)
+        self._orders_seen = np.zeros(_ORDERS_SEEN_MIN, dtype=np.bool_)
+        self._fill_count = 0
         self._marks = MarkSampler(self._scales)
         self._pending_events: list[bytes] = []
         self._pending_event_bytes = 0
@@ -369,7 +384,7 @@ class ResultBuilder:
         self._project_equity()
         self._writers["marks"].add(self._marks.flush())
         currency = self._scales.account_currency
-        fees = self._positions.fees()
+        fees = self._trades.fees()
         is_known = all(name == currency or amount == 0.0 for name, amount in fees.items())
         baseline = self._start_equity
         figures = Figures(
@@ -382,12 +397,12 @@ class ResultBuilder:
             maximum_drawdown=self._drawdown.maximum if self._drawdown is not None else None,
             longest_drawdown_ns=self._drawdown.longest_ns if self._drawdown is not None else None,
             fees=fees.get(currency, 0.0) if is_known else None,
-            orders=self._orders.count,
-            fills=self._writers["fills"].rows,
+            orders=int(np.count_nonzero(self._orders_seen)),
+            fills=self._fill_count,
             trade_results=np.concatenate([np.zeros(0), *self._trade_results]),
             time_in_market=self._exposure.share,
             average_equity=self._exposure.average_equity,
-            traded_value=self._positions.traded().get(currency, 0.0),
+            traded_value=self._trades.traded().get(currency, 0.0),
             marks={**self._marks.ends(), **self._engine_marks},
         )
         return summary(figures)
@@ -410,7 +425,8 @@ class ResultBuilder:
         """
         self._take_state(state or {})
         statistics = self.summary()
-        self._writers["orders"].add(self._orders.still_open())
+        if self._projections is not None:
+            self._writers["orders"].add(self._projections.open_orders())
         self.close()
         document: dict[str, Any] = {
             "result_version": RESULT_VERSION,
@@ -500,18 +516,30 @@ class ResultBuilder:
             return
         events = event_log.from_bytes(b"".join(self._pending_events))
         self._pending_events, self._pending_event_bytes = [], 0
-        self._writers["orders"].add(self._orders.add(events))
+        self._note_orders(events["order_id"][events["kind"] != event_log.EventKind.POSTING])
+        if self._projections is not None:
+            for name, table in self._projections.add(events).items():
+                self._writers[name].add(table)
         fills = events[events["kind"] == event_log.EventKind.FILL]
         if not len(fills):
             return
-        self._writers["fills"].add(fills_table(fills, self._scales))
-        positions, trades = self._positions.add(fills)
-        self._writers["positions"].add(positions)
+        self._fill_count += len(fills)
+        trades = self._trades.add(fills)
         self._writers["trades"].add(trades)
         if len(trades):
             net = trades["net"]
             is_counted = ~np.isnan(net) & (trades["currency"] == self._scales.account_currency)
             self._trade_results.append(net[is_counted])
+
+    def _note_orders(self, order_ids: NDArray[np.uint64]) -> None:
+        """Mark the orders that events name: ids are one counter a run."""
+        if len(order_ids):
+            needed = int(np.max(order_ids)) + 1
+            if needed > len(self._orders_seen):
+                grown = np.zeros(2 * needed, dtype=np.bool_)
+                grown[: len(self._orders_seen)] = self._orders_seen
+                self._orders_seen = grown
+            self._orders_seen[order_ids] = True
 
     def _project_equity(self) -> None:
         if not self._pending_points:
@@ -556,13 +584,53 @@ class ResultBuilder:
     def _place(self, file: str) -> str:
         return str(self._folder / file) if self._folder is not None else f"<{file}>"
 
-    def _result_sources(self) -> dict[str, Path | IO[bytes]]:
+    def _result_sources(self) -> dict[str, Source]:
         if self._folder is not None:
-            return _folder_sources(self._folder)
-        sources = dict(self._sources)
-        if self._events is not None:
-            sources["events"] = self._events
-        return sources
+            return dict(_folder_sources(self._folder))
+        events, scales = self._events, self._scales
+        assert events is not None, "a run without a folder keeps its events"
+        made: dict[str, Source] = {name: partial(_table_from_events, name, events, scales) for name in _FROM_EVENTS}
+        return {**self._targets, **made, "events": events}
+
+
+class EventTables:
+    """The tables that follow from the event log alone, made piece by piece."""
+
+    def __init__(self, scales: RunScales, names: Collection[str] = _FROM_EVENTS) -> None:
+        self._scales = scales
+        self._names = names
+        self._orders = OrderProjection(scales)
+        self._positions = PositionProjection(scales)
+
+    def add(self, events: NDArray[Any]) -> dict[str, Table]:
+        """Take events in order; give the rows that they make, by table."""
+        tables: dict[str, Table] = {}
+        if "orders" in self._names:
+            tables["orders"] = self._orders.add(events)
+        fills = events[events["kind"] == event_log.EventKind.FILL]
+        if len(fills) and "fills" in self._names:
+            tables["fills"] = fills_table(fills, self._scales)
+        if len(fills) and "positions" in self._names:
+            tables["positions"] = self._positions.add(fills)
+        return tables
+
+    def open_orders(self) -> Table:
+        """Give the rows of the orders that have not ended."""
+        return self._orders.still_open()
+
+
+def _table_from_events(name: str, log: IO[bytes], scales: RunScales) -> Table:
+    """Make one table of the whole event log."""
+    projections = EventTables(scales, (name,))
+    tables = [Table.empty(name, SCHEMAS[name])]
+    log.seek(0)
+    while data := log.read(_EVENT_BATCH_BYTES):
+        made = projections.add(event_log.from_bytes(data)).get(name)
+        if made is not None:
+            tables.append(made)
+    if name == "orders":
+        tables.append(projections.open_orders())
+    return Table.concatenate(tables)
 
 
 class _Spool(tempfile.SpooledTemporaryFile[bytes]):
@@ -572,10 +640,8 @@ class _Spool(tempfile.SpooledTemporaryFile[bytes]):
         self.close()
 
 
-def _folder_sources(folder: Path) -> dict[str, Path | IO[bytes]]:
-    sources: dict[str, Path | IO[bytes]] = {name: folder / f"{name}.arrow" for name in SCHEMAS}
-    sources["events"] = folder / EVENTS_FILE
-    return sources
+def _folder_sources(folder: Path) -> dict[str, Path]:
+    return {**{name: folder / f"{name}.arrow" for name in SCHEMAS}, "events": folder / EVENTS_FILE}
 
 
 def _guard_disk(step: Callable[[], Opened], place: str) -> Opened:

@@ -502,7 +502,7 @@ def _arrow_column(kind: ColumnKind, values: Values) -> Any:
         np.cumsum(lengths[values.codes], out=offsets[1:])
         words.append(b"")
         present = values.codes >= 0
-        buffers = [offsets, b"".join([words[code] for code in values.codes.tolist()])]
+        buffers = [offsets, _spell(words, lengths, values.codes)]
     elif kind is ColumnKind.BOOLEAN:
         present = None
         buffers = [np.packbits(values, bitorder="little")]
@@ -512,6 +512,16 @@ def _arrow_column(kind: ColumnKind, values: Values) -> Any:
     absent = 0 if present is None else len(values) - int(np.count_nonzero(present))
     validity = np.packbits(present, bitorder="little") if present is not None and absent else None
     return na.c_array_from_buffers(_arrow_type(kind), len(values), [validity, *buffers], null_count=absent)
+
+
+def _spell(words: Sequence[bytes], lengths: NDArray[np.int64], codes: NDArray[np.int32]) -> bytes:
+    """Put the words of all rows one after the other."""
+    longest = int(np.max(lengths))
+    if longest == 0 or not len(codes):
+        return b""
+    letters = np.frombuffer(b"".join(word.ljust(longest, b"\0") for word in words), dtype=np.uint8)
+    is_letter = np.arange(longest) < lengths[:, None]
+    return letters.reshape(len(words), longest)[codes][is_letter[codes]].tobytes()
 
 
 def _from_arrow(name: str, columns: Sequence[Column], fields: Sequence[str], batch: Any) -> Table:

@@ -1,4 +1,4 @@
-"""Netting positions at average cost: KNOWN_GOOD A01 and A03, rounding of the released cost, flips, round trips."""
+"""Netting positions at average cost: KNOWN_GOOD A01 and A03, rounding of the released cost, flips."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay.positions import Position, half_even
-
-
-def _value(price: int, size: int) -> int:
-    return price * size
 
 
 @pytest.mark.parametrize(
@@ -46,12 +42,11 @@ def test_half_even_is_what_exact_fractions_round_to(numerator: int, denominator:
 def test_a01_average_price_and_realised_of_five_fills() -> None:
     # Amounts in units of 1e-8; the fee is 0.01 % of the notional and counts in the published P&L.
     unit = 10**8
-    position = Position(lambda price, size: price * size * unit)
+    position = Position(unit)
     published = []
     for is_buy, size, price in [(True, 12, 100), (True, 17, 99), (False, 9, 101), (False, 4, 105), (True, 3, 103)]:
         fee = price * size * unit // 10_000
-        changes, _ = position.fill(is_buy, price, size, fee, 0, 1)
-        change = changes[-1]
+        (change,) = position.fill(is_buy, price, size, fee)
         net = (change.realised - change.fees) / unit
         published.append((change.quantity, change.cost / unit / change.quantity, net))
     assert published[1] == pytest.approx((29, 99.41379310344827, -0.28830000), rel=1e-12)
@@ -65,30 +60,25 @@ def test_a01_average_price_and_realised_of_five_fills() -> None:
 def test_a03_a_flip_is_one_fill_two_changes_with_the_fee_shared_in_proportion() -> None:
     # Prices in 1e-5, amounts in 1e-7 (so that 2.2506 is exact). The source books the whole fee of the flipping fill on
     # both parts (16.25 and -2.25); here it is shared by size: 100,000 of 150,000.
-    position = Position(lambda price, size: price * size * 100)
-    position.fill(True, 75_000, 100_000, 15_000_000, 1, 1)
-    changes, trip = position.fill(False, 75_020, 150_000, 22_506_000, 2, 2)
-    assert [change.quantity for change in changes] == [0, -50_000]
-    assert trip is not None and trip.is_long and trip.gross == 200_000_000
-    assert trip.fees == 15_000_000 + 15_004_000
-    assert changes[1].fees == 15_000_000 + 22_506_000
-    changes, trip = position.fill(True, 75_030, 50_000, 7_503_000, 3, 3)
-    assert trip is not None and not trip.is_long
-    assert trip.gross == -50_000_000 and trip.fees == 22_506_000 - 15_004_000 + 7_503_000
-    assert (trip.entry_time, trip.exit_time, trip.max_size) == (2, 3, 50_000)
+    position = Position(100)
+    position.fill(True, 75_000, 100_000, 15_000_000)
+    closed, opened = position.fill(False, 75_020, 150_000, 22_506_000)
+    assert (closed.quantity, opened.quantity) == (0, -50_000)
+    assert closed.realised == 200_000_000 and closed.fees == 15_000_000 + 15_004_000
+    assert opened.realised == 200_000_000 and opened.fees == 15_000_000 + 22_506_000
+    (change,) = position.fill(True, 75_030, 50_000, 7_503_000)
+    assert change.realised == 200_000_000 - 50_000_000 and change.quantity == 0
 
 
 def test_closing_a_part_releases_the_cost_half_even_and_the_last_close_all_of_it() -> None:
-    position = Position(_value)
-    position.fill(True, 1, 1, 0, 0, 1)
-    position.fill(True, 2, 1, 0, 0, 2)
-    position.fill(True, 2, 2, 0, 0, 3)
+    position = Position()
+    for price, size in ((1, 1), (2, 1), (2, 2)):
+        position.fill(True, price, size, 0)
     assert position.cost == 7
-    (change,), trip = position.fill(False, 10, 2, 0, 0, 4)
-    assert trip is None and change.cost == 7 - 4 and change.realised == 20 - 4  # 3.5 rounds to 4
-    (change,), trip = position.fill(False, 10, 2, 0, 0, 5)
-    assert trip is not None and change.cost == 0 and change.realised == 40 - 7
-    assert trip.gross == 33 and trip.max_size == 4 and trip.fills == 5
+    (change,) = position.fill(False, 10, 2, 0)
+    assert change.cost == 7 - 4 and change.realised == 20 - 4  # 3.5 rounds to 4
+    (change,) = position.fill(False, 10, 2, 0)
+    assert change.cost == 0 and change.realised == 40 - 7
 
 
 FILLS = st.lists(st.tuples(st.booleans(), st.integers(1, 500), st.integers(1, 9), st.integers(-3, 20)), max_size=60)
@@ -96,25 +86,14 @@ FILLS = st.lists(st.tuples(st.booleans(), st.integers(1, 500), st.integers(1, 9)
 
 @given(FILLS)
 def test_realised_and_cost_always_add_up_to_the_cash_that_flowed(fills: list[tuple[bool, int, int, int]]) -> None:
-    position = Position(_value)
+    position = Position()
     cash = fees = quantity = 0
-    trips = []
-    for turn, (is_buy, price, size, fee) in enumerate(fills):
-        changes, trip = position.fill(is_buy, price, size, fee, turn, turn)
+    for is_buy, price, size, fee in fills:
+        changes = position.fill(is_buy, price, size, fee)
         cash += -price * size if is_buy else price * size
         quantity += size if is_buy else -size
         fees += fee
-        assert changes[-1].quantity == quantity
-        assert len(changes) in (1, 2) and (len(changes) == 1 or changes[0].quantity == 0)
-        if trip is not None:
-            trips.append(trip)
-            assert changes[0].quantity == 0
-    signed_cost = position.cost if quantity > 0 else -position.cost
-    assert position.realised - signed_cost == cash
-    assert position.fees == fees
-    if quantity == 0:
-        assert sum(trip.gross for trip in trips) == cash and sum(trip.fees for trip in trips) == fees
-    for trip in trips:
-        assert trip.entry_size == trip.exit_size
-        value = trip.exit_value - trip.entry_value
-        assert trip.gross == (value if trip.is_long else -value)
+        assert changes[-1] == (quantity, position.cost, position.realised, fees)
+        assert len(changes) == 1 or (len(changes) == 2 and changes[0].quantity == 0)
+        signed_cost = position.cost if quantity > 0 else -position.cost
+        assert position.realised - signed_cost == cash

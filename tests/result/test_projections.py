@@ -11,11 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from replay.events import EventKind
-from replay.projections import OrderProjection, PositionProjection, RunScales, amounts, fills_table
+from replay.order_rows import OrderProjection
+from replay.position_rows import PositionProjection
+from replay.positions import Position
+from replay.projections import RunScales, amounts, fills_table
 from replay.reasons import REASONS, reason_name
 from replay.tables import Table
+from replay.trade_rows import TradeProjection
 
 BUY, SELL = 1, 2
 SCALES = [6, 10]
@@ -146,7 +152,7 @@ def test_open_orders_stand_last_by_id_and_none_is_counted_twice(log: Any, scales
     log.fill(9, BUY, 100, 1_000, filled=1_000)
     projection = OrderProjection(scales)
     ended = projection.add(log.array())
-    assert ended["order_id"].tolist() == [9] and projection.count == 3
+    assert ended["order_id"].tolist() == [9]
     assert projection.still_open()["order_id"].tolist() == [2, 5]
 
 
@@ -162,7 +168,8 @@ def test_postings_and_nothing_make_no_orders(log: Any, scales: RunScales) -> Non
 def test_a_flip_is_one_fill_and_two_position_rows(log: Any, scales: RunScales) -> None:
     log.market(1, BUY, 10_000, 1_000, 30_000, time=10)
     log.market(2, SELL, 10_100, 3_000, 90_000, time=20)
-    positions, trades = PositionProjection(scales).add(_only_fills(log))
+    positions = PositionProjection(scales).add(_only_fills(log))
+    trades = TradeProjection(scales).add(_only_fills(log))
     assert positions["quantity"].tolist() == [1.0, 0.0, -2.0]
     assert positions.to_dict()["average_price"] == [100.0, None, 101.0]
     assert positions["realised"].tolist() == pytest.approx([0.0, 1.0, 1.0])
@@ -179,31 +186,93 @@ def test_strategies_and_instruments_hold_their_own_positions(log: Any, scales: R
     log.market(1, BUY, 10_000, 1_000, time=1)
     log.market(2, SELL, 10_000, 1_000, time=2, strategy=1)
     log.market(3, SELL, 20_000, 1_000, time=3, instrument=1)
-    positions, trades = PositionProjection(scales).add(_only_fills(log))
-    assert positions["quantity"].tolist() == [1.0, -1.0, -1.0] and len(trades) == 0
+    positions = PositionProjection(scales).add(_only_fills(log))
+    assert positions["quantity"].tolist() == [1.0, -1.0, -1.0]
+    assert len(TradeProjection(scales).add(_only_fills(log))) == 0
     assert positions["strategy"].tolist() == ["sma", "mean", "sma"]
     assert positions["symbol"].tolist() == ["BTCUSDT", "BTCUSDT", "ETHUSDT"]
 
 
-def test_rows_do_not_depend_on_how_the_fills_are_cut(log: Any, scales: RunScales) -> None:
-    random = np.random.default_rng(5)
-    for order_id in range(40):
-        side, price, size = int(random.integers(1, 3)), int(random.integers(50, 150)), int(random.integers(1, 5_000))
-        log.market(order_id, side, price, size, int(random.integers(-9, 99)), instrument=order_id % 2, time=order_id)
-    fills = _only_fills(log)
-    whole = PositionProjection(scales).add(fills)
-    pieces = PositionProjection(scales)
-    parts = [pieces.add(fills[row : row + 1]) for row in range(len(fills))]
-    for table in (0, 1):
-        assert Table.concatenate([part[table] for part in parts]).to_dict() == whole[table].to_dict()
-    assert len(whole[1]) > 3
+FILL_ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 1),
+        st.integers(0, 1),
+        st.integers(BUY, SELL),
+        st.integers(-50, 150),
+        st.integers(1, 9),
+        st.integers(-9, 99),
+        st.sampled_from([0, 0, 0, 0, 0, 1]),
+    ),
+    max_size=60,
+)
+
+
+def _fills_of(rows: list[tuple[int, ...]], log: Any) -> Any:
+    log.rows.clear()
+    for order_id, (strategy, instrument, side, price, size, fee, currency) in enumerate(rows):
+        where = {"strategy": strategy, "instrument": instrument, "currency": currency}
+        log.fill(order_id, side, price, size, fee, venue_time=order_id * 10, **where)
+    return log.array()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=FILL_ROWS, cuts=st.lists(st.integers(0, 60), max_size=5))
+def test_rows_do_not_depend_on_how_the_fills_are_cut(
+    rows: list[tuple[int, ...]], cuts: list[int], log: Any, scales: RunScales
+) -> None:
+    fills = _fills_of(rows, log)
+    edges = [0, *sorted(min(cut, len(fills)) for cut in cuts), len(fills)]
+    for make in (PositionProjection, TradeProjection):
+        whole = make(scales).add(fills)
+        pieces = make(scales)
+        parts = [pieces.add(fills[start:limit]) for start, limit in pairwise(edges)]
+        assert Table.concatenate(parts).to_dict() == whole.to_dict()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=FILL_ROWS)
+def test_trades_are_what_walking_through_the_fills_one_by_one_finds(
+    rows: list[tuple[int, ...]], log: Any, scales: RunScales
+) -> None:
+    rows = [(*row[:6], 0) for row in rows]
+    trades = TradeProjection(scales).add(_fills_of(rows, log))
+    found = list(zip(*(trades[name].tolist() for name in ("gross", "fees", "max_size", "fills")), strict=True))
+    expected = []
+    for strategy, instrument in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        own = [(at, row) for at, row in enumerate(rows) if row[:2] == (strategy, instrument)]
+        expected += _walked(own)
+    assert sorted(found) == sorted(trip for _, trip in expected)
+    times = trades.integers("exit_time").tolist()
+    assert times == sorted(times) == sorted(10 * at for at, _ in expected)
+
+
+def _walked(own: list[tuple[int, tuple[int, ...]]]) -> list[tuple[int, tuple[float, float, float, int]]]:
+    """Find round trips with a Position, fill by fill: gross, fees, largest size, fills."""
+    position, trips = Position(10), []
+    start_realised = start_fees = largest = count = 0
+    for at, (_, _, side, price, size, fee, _) in own:
+        for change in position.fill(side == BUY, price, size, fee):
+            count += 1
+            largest = max(largest, abs(change.quantity))
+            if change.quantity == 0:
+                gross, fees = change.realised - start_realised, change.fees - start_fees
+                trips.append((at, (gross / 1e6, fees / 1e6, largest / 1e3, count)))
+                start_realised, start_fees, largest, count = change.realised, change.fees, 0, 0
+    return trips
+
+
+def test_values_beyond_64_bits_stay_exact(log: Any, scales: RunScales) -> None:
+    log.fill(1, BUY, 4 * 10**12, 3 * 10**9, 2**66).fill(2, SELL, 4 * 10**12 + 7, 3 * 10**9, 0)
+    (trade,) = TradeProjection(scales).add(log.array()).rows()
+    assert trade["gross"] == 7 * 3 * 10**9 / 1e5 and trade["fees"] == 2**66 / 1e6
+    assert trade["entry_price"] == 4 * 10**10
 
 
 def test_a_fee_in_the_base_coin_is_valued_at_the_fill_s_price(log: Any, scales: RunScales) -> None:
     log.market(1, BUY, 5_000_000, 1_000, 10_000_000, currency=1)
     log.market(2, SELL, 5_000_000, 1_000, 0)
-    projection = PositionProjection(scales)
-    _, trades = projection.add(_only_fills(log))
+    projection = TradeProjection(scales)
+    trades = projection.add(_only_fills(log))
     assert trades["fees"].tolist() == pytest.approx([0.001 * 50_000])
     assert projection.fees() == {"USDT": pytest.approx(50.0)}
 
@@ -211,8 +280,8 @@ def test_a_fee_in_the_base_coin_is_valued_at_the_fill_s_price(log: Any, scales: 
 def test_a_fee_in_a_third_currency_leaves_the_net_undefined(log: Any, scales: RunScales) -> None:
     log.market(1, BUY, 5_000, 1_000, 7, currency=1, instrument=1)
     log.market(2, SELL, 5_100, 1_000, 0, instrument=1)
-    projection = PositionProjection(scales)
-    _, trades = projection.add(_only_fills(log))
+    projection = TradeProjection(scales)
+    trades = projection.add(_only_fills(log))
     assert trades.row(0)["net"] is None and trades.row(0)["gross"] == 1.0
     assert projection.fees() == {"USDT": None}
     assert projection.traded() == {"USDT": pytest.approx(101.0)}
@@ -224,8 +293,9 @@ def test_a_multiplier_scales_values_and_not_prices(setup: Callable[..., bytes], 
     scales = RunScales(json.dumps(document).encode(), [7, 10])
     log.market(1, BUY, 10_000, 2_000, 10)
     log.market(2, SELL, 10_400, 2_000, 10)
-    projection = PositionProjection(scales)
-    positions, trades = projection.add(_only_fills(log))
+    projection = TradeProjection(scales)
+    trades = projection.add(_only_fills(log))
+    positions = PositionProjection(scales).add(_only_fills(log))
     assert positions.to_dict()["average_price"] == [100.0, None]
     assert trades["gross"].tolist() == pytest.approx([4.0 * 2 * 0.05])
     assert projection.traded() == {"USDT": pytest.approx(204.0 * 2 * 0.05)}
