@@ -251,10 +251,18 @@ class Result:
     def report(self) -> str:
         """Give the statistics as lines for a terminal, with a chart of the equity."""
         lines = [render(self.stats, self.currency, self._chart())]
+        reasons = self._reasons()
+        if reasons:
+            lines.append(f"\nRefused or cut short: {', '.join(f'{name} {count:,}' for name, count in reasons.items())}")
         if self.interrupted:
             lines.insert(0, "INTERRUPTED: a partial result\n")
         lines.append(f"\ndigest {self.digest}")
         return "\n".join(lines)
+
+    def _reasons(self) -> dict[str, int]:
+        """Give the reasons for which orders were refused or ended before they were filled, other than by request."""
+        counted = self.counts.get("engine", {}).get("rejections", {})
+        return {name: count for name, count in counted.items() if count and name != "requested"}
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Draw marks with fills, equity and drawdown; write the file `path` (png, svg, pdf) or give the figure.

@@ -266,6 +266,12 @@ def test_printed_it_shows_statistics_chart_and_digest(result: Result) -> None:
     assert "<svg" in html and "<strong>demo</strong>" in html and "P&amp;L" in html
 
 
+def test_printed_it_names_why_orders_were_refused(setup: Setup) -> None:
+    counts = {"engine": {"rejections": {"insufficient_funds": 8_085, "no_market": 0, "requested": 4}}}
+    result = ResultBuilder(setup(), SCALES).finish(digest="0", counts=counts)
+    assert "Refused or cut short: insufficient_funds 8,085\n" in result.report()
+
+
 def test_an_interrupted_run_says_so(setup: Setup) -> None:
     result = ResultBuilder(setup(), SCALES).finish(digest="0", interrupted=True)
     assert result.interrupted and result.report().startswith("INTERRUPTED")
