@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -248,21 +248,23 @@ def _venues(
 def _feed_entry(feed: FeedLike, options: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(feed, str | os.PathLike):
         return {"uri": os.fspath(feed), **options}
-    return {"uri": _IN_MEMORY if isinstance(feed, np.ndarray) else str(feed.uri)}
+    if isinstance(feed, np.ndarray):
+        return {"uri": _IN_MEMORY, **options}
+    return {"uri": str(feed.uri)}
 
 
 def _feeds(feeds: Sequence[FeedLike], config: RunConfig) -> list[Feed] | None:
     """Make the feeds that a configuration cannot name; None where all of them are paths and URIs."""
+    from replay.modes import open_feed
+
     if all(isinstance(feed, str | os.PathLike) for feed in feeds):
         return None
     made: list[Feed] = []
     for feed, spec in zip(feeds, config.feed, strict=True):
         if isinstance(feed, str | os.PathLike):
-            from replay.feeds import open_feed
-
-            made.append(open_feed(spec, config.instrument, config.base_dir))
+            made.append(open_feed(spec, config))
         elif isinstance(feed, np.ndarray):
-            made.append(ArrayFeed(feed, config))
+            made.append(ArrayFeed(feed, config, sizes=spec.sizes))
         else:
             made.append(feed)
     return made
@@ -271,14 +273,21 @@ def _feeds(feeds: Sequence[FeedLike], config: RunConfig) -> list[Feed] | None:
 class ArrayFeed(StoredFeed):
     """An array of records as a stored feed; `instrument` is the place of the instrument in the run."""
 
-    def __init__(self, records: NDArray[Any], config: RunConfig, *, bar_lengths_ns: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        records: NDArray[Any],
+        config: RunConfig,
+        *,
+        bar_lengths_ns: Sequence[int] = (),
+        sizes: Literal["full", "none"] = "full",
+    ) -> None:
         if records.dtype != RECORD:
             raise UsageError(
                 f"the array has dtype {records.dtype}, which is not that of records",
                 remedy="make it with replay.records.empty(n)",
             )
         self._records = np.ascontiguousarray(records)
-        super().__init__(_IN_MEMORY, _header_of(self._records, config, bar_lengths_ns))
+        super().__init__(_IN_MEMORY, _header_of(self._records, config, bar_lengths_ns, sizes))
 
     def batches(self, cursor: bytes | None = None) -> Iterator[Batch]:
         """Give slices of the array, from the row that the cursor names."""
@@ -288,7 +297,9 @@ class ArrayFeed(StoredFeed):
             yield Batch(self._records[first:limit], msgspec.json.encode({"row": limit}), [])
 
 
-def _header_of(records: NDArray[Any], config: RunConfig, bar_lengths_ns: Sequence[int]) -> TapeHeader:
+def _header_of(
+    records: NDArray[Any], config: RunConfig, bar_lengths_ns: Sequence[int], sizes: Literal["full", "none"]
+) -> TapeHeader:
     kinds = {Kind.QUOTE: "quote", Kind.TRADE: "trade", Kind.BAR: "bar"}
     lengths = list(bar_lengths_ns) or [spec.bar.ns for spec in config.instrument if spec.bar is not None]
     is_bar = records["kind"] == Kind.BAR
@@ -302,6 +313,7 @@ def _header_of(records: NDArray[Any], config: RunConfig, bar_lengths_ns: Sequenc
                 symbol=spec.symbol,
                 price_decimals=spec.price_decimals,
                 size_decimals=spec.size_decimals,
+                sizes=sizes,
                 kinds=[
                     name
                     for kind, name in kinds.items()

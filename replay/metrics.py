@@ -222,10 +222,10 @@ class MetricsServer:
         application = web.Application()
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/health", self._health)
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self.host, self.port, shutdown_timeout=0.5).start()
+            await web.TCPSite(self._runner, self.host, self.port).start()
         except OSError as error:
             await self.stop()
             raise _bind_error(error, self.host, self.port) from error

@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ import msgspec
 from replay.beats import QUIET_NS, ClockBeats
 from replay.config import DurationText, RunConfig, TimeText, resolved
 from replay.deadletters import DeadLetterWriter
-from replay.errors import EngineMissing, ReplayError, UsageError
+from replay.errors import EngineMissing, UsageError
 from replay.eventtext import Names
 from replay.journal import Journal, JournalReader
 from replay.merge import merge
@@ -37,6 +38,7 @@ from replay.units import format_duration, format_time
 
 if TYPE_CHECKING:
     from replay._engine import Engine, Sequencer
+    from replay.config import FeedSpec
     from replay.feed import Feed
     from replay.outbox import Effects
     from replay.strategy import Strategy
@@ -276,6 +278,15 @@ class _Run:
 
     def result(self) -> Result:
         """Finish the result; write it, and the metrics, where the run has a folder."""
+        try:
+            return self._finish()
+        except BaseException:
+            self.info.state = "failed"
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                self.builder.close()
+            raise
+
+    def _finish(self) -> Result:
         self.pipeline.outbox.close()
         self.dead_letters.close()
         result = self.builder.finish(
@@ -313,25 +324,24 @@ class _Run:
 
     def _keep_partial(self, error: BaseException) -> None:
         """Close what is open; a run folder gets a result that is marked as partial and names the error."""
-        with contextlib.suppress(ReplayError, OSError):  # the error that ended the run is the one to tell
-            self.pipeline.outbox.close()
-        with contextlib.suppress(ReplayError, OSError):
-            self.dead_letters.close()
-        try:
-            if self.folder is None:
-                self.builder.close()
-                return
-            failure = {"kind": type(error).__name__, "message": str(error)}
-            self.builder.finish(
-                digest=self.opened.engine.digest(),
-                counts=self._counts(),
-                timings={"open": self.opened.opened_s, "run": self.run_s},
-                interrupted=True,
-                extra={**self._extra(), "failure": failure},
-            )
-            write_file(self.folder / METRICS_FILE, self.collector)
-        except (ReplayError, OSError):
-            pass
+        steps: list[Callable[[], object]] = [self.pipeline.outbox.close, self.dead_letters.close]
+        steps += (
+            [self.builder.close] if self.folder is None else [lambda: self._write_partial(error), self.builder.close]
+        )
+        for step in steps:
+            with contextlib.suppress(Exception):  # the error that ended the run is the one to tell
+                step()
+
+    def _write_partial(self, error: BaseException) -> None:
+        assert self.folder is not None
+        self.builder.finish(
+            digest=self.opened.engine.digest(),
+            counts=self._counts(),
+            timings={"open": self.opened.opened_s, "run": self.run_s},
+            interrupted=True,
+            extra={**self._extra(), "failure": {"kind": type(error).__name__, "message": str(error)}},
+        )
+        write_file(self.folder / METRICS_FILE, self.collector)
 
 
 class _ResultSink:
@@ -356,7 +366,7 @@ def _opened(plan: Plan, mode: str, *, session: Session | None = None) -> Iterato
     started_s = time.perf_counter()
     engine_class, sequencer_class = _engine_classes()
     config = plan.config
-    feeds = list(plan.feeds) if plan.feeds is not None else _open_feeds(config)
+    feeds = list(plan.feeds) if plan.feeds is not None else [open_feed(spec, config) for spec in config.feed]
     live = [feed for feed in feeds if feed.live]
     if live and session is None:
         raise UsageError(
@@ -479,10 +489,10 @@ def _between(plan: Plan, from_ns: int | None, until_ns: int | None) -> Plan:
     return Plan(msgspec.structs.replace(plan.config, run=run), plan.feeds, plan.strategies)
 
 
-def _open_feeds(config: RunConfig) -> list[Feed]:
-    from replay.feeds import open_feed
-
-    return [open_feed(spec, config.instrument, config.base_dir) for spec in config.feed]
+def open_feed(spec: FeedSpec, config: RunConfig) -> Feed:
+    """Open a feed of a configuration with the adapter that its URI names; adapters plug in, so it is found by name."""
+    feed: Feed = import_module("replay.adapters.registry").open_feed(spec, config.instrument, config.base_dir)
+    return feed
 
 
 def _trading_start(config: RunConfig, session: Session) -> int | None:
@@ -583,7 +593,7 @@ def record_of_session(folder: Path, tape_seq: int) -> Any:
 def record_of_run(config: RunConfig, tape_seq: int) -> Any:
     """Read the feeds of a run again up to the record with a tape seq; None where they end before."""
     _, sequencer_class = _engine_classes()
-    feeds = _open_feeds(config)
+    feeds = [open_feed(spec, config) for spec in config.feed]
     if any(feed.live for feed in feeds):
         return None
     sequencer = sequencer_class(build(config, [feed.header for feed in feeds]))

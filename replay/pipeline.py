@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import msgspec
 import numpy as np
@@ -177,8 +177,11 @@ class Pipeline:
 
     def admit(self, batch: NDArray[Any], dead: Sequence[DeadLetter], cursor: bytes | None) -> NDArray[np.uint8]:
         """Let the sequencer decide what of a batch is on the tape, journal that, and give its bytes to run."""
+        admitted: Any = b""
+        quarantined: list[tuple[int, str]] = []
         try:
-            admitted, quarantined = self.sequencer.admit(records.as_bytes(batch).data)
+            if len(batch):
+                admitted, quarantined = self.sequencer.admit(records.as_bytes(batch).data)
         except HaltError as halt:
             # What came before the row that halts is on the tape, or the run would depend on the batch size.
             self._halt = halt
@@ -191,7 +194,7 @@ class Pipeline:
                 self.dead_letters.add(letter)
         for row, reason in quarantined:
             self.dead_letters.quarantine(reason, batch[row : row + 1], row)
-        array = np.frombuffer(cast(Any, admitted), dtype=np.uint8)
+        array = np.frombuffer(admitted, dtype=np.uint8)
         if self.journal is not None:
             self.dead_letters.flush()
             frame_cursor = self.frame_cursor()
@@ -239,6 +242,8 @@ class Pipeline:
     def run_frame(self, frame: Frame) -> None:
         """Run a frame of the journal again: the same records, the same decisions."""
         data = records.as_bytes(frame.records)
+        if not len(data):
+            return
         admitted, quarantined = self.sequencer.admit(data.data)
         if quarantined or memoryview(admitted).nbytes != len(data):
             raise JournalError(
@@ -246,9 +251,8 @@ class Pipeline:
                 place=str(frame.path),
                 remedy="start the session with the version of replay that wrote it",
             )
-        if len(data):
-            self.run_rows(data)
-            self.counters.recovered += len(data) // RECORD_BYTES
+        self.run_rows(data)
+        self.counters.recovered += len(data) // RECORD_BYTES
 
     # -- loops
 

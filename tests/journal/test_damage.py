@@ -117,7 +117,7 @@ def test_damage_before_the_end_is_an_error_and_changes_nothing(tmp_path: Path) -
     damaged = bytearray(path.read_bytes())
     damaged[offsets[1] - 1] ^= 0xFF
     path.write_bytes(damaged)
-    with pytest.raises(JournalError, match="frame at byte 64 is damaged.*written after its commit") as caught:
+    with pytest.raises(JournalError, match=r"frame at byte 64 is damaged.*written after its commit") as caught:
         read(tmp_path)
     assert caught.value.exit_code == 5
     assert path.read_bytes() == bytes(damaged)
