@@ -20,12 +20,15 @@ REASONS: tuple[str, ...] = (
     "immediate_or_cancel",
     "fill_or_kill",
     "requested",
-    "order_ended",
+    "order_filled",
     "below_filled",
     "already_triggered",
     "strategy_halted",
     "operator",
     "unpayable",
+    "order_canceled",
+    "order_expired",
+    "order_rejected",
 )
 """Name by code; a test compares it with the engine's source."""
 
