@@ -118,16 +118,17 @@ class _Holding:
         self.traded += parts.traded
         self._quantity = parts.quantity
         ended = []
+        times, order_ids = fills["venue_time"].tolist(), fills["order_id"].tolist()
         for at, sums in parts.segments():
             whole = sums if self._open is None else _joined(self._open, sums)
             self._open = None
             if at is None:
                 self._open = whole
             else:
-                ended.append((at, self._row(whole, fills[at], at < known_limit)))
+                ended.append((at, self._row(whole, times[at], order_ids[at], at < known_limit)))
         return ended
 
-    def _row(self, sums: _Sums, last_fill: Any, is_known: bool) -> tuple[Any, ...]:
+    def _row(self, sums: _Sums, exit_time: int, last_order_id: int, is_known: bool) -> tuple[Any, ...]:
         """Give one row of TRADES, words as indices."""
         value = self.value
         went_up = (sums.exit_value - sums.entry_value) * value.factor
@@ -137,7 +138,7 @@ class _Holding:
             self.instrument,
             0 if sums.is_long else 1,
             sums.entry_time,
-            int(last_fill["venue_time"]),
+            exit_time,
             value.average_price(sums.entry_value * value.factor, sums.entry_size),
             value.average_price(sums.exit_value * value.factor, sums.exit_size),
             sums.max_size / self._size_unit,
@@ -147,7 +148,7 @@ class _Holding:
             value.currency,
             sums.fills,
             sums.first_order_id,
-            int(last_fill["order_id"]),
+            last_order_id,
         )
 
 
