@@ -6,7 +6,31 @@ from _typeshed import ReadableBuffer
 
 from replay.strategy import Number, Strategy
 
-__all__: list[str]
+__all__ = [
+    "BUILD_PROFILE",
+    "Account",
+    "Bar",
+    "BinanceDecoder",
+    "CsvDecoder",
+    "Desk",
+    "Engine",
+    "Fill",
+    "Gunzip",
+    "Indicator",
+    "NdjsonDecoder",
+    "Order",
+    "OrderUpdate",
+    "Position",
+    "Quote",
+    "Random",
+    "Sequencer",
+    "Series",
+    "Synthetic",
+    "Trade",
+    "__version__",
+    "reasons",
+    "records_to_csv",
+]
 __version__: str
 BUILD_PROFILE: Literal["debug", "release"]
 

@@ -24,12 +24,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
     """Return the path of a recorded data set, or skip the test where this machine does not have it."""
-    folder = Path(os.environ.get("REPLAY_DATA", ROOT.parent / "shared" / "data"))
+    folder = Path(os.environ.get("REPLAY_TEST_DATA", ROOT.parent / "shared" / "data"))
 
     def find(name: str) -> Path:
         path = folder / name
         if not path.exists():
-            pytest.skip(f"{path} is not on this machine; REPLAY_DATA names another folder of recorded data")
+            pytest.skip(f"{path} is not on this machine; REPLAY_TEST_DATA names another folder of recorded data")
         return path
 
     return find

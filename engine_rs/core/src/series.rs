@@ -34,10 +34,19 @@ struct Series {
     indicators: Vec<u32>,
 }
 
+/// What an indicator says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    pub value: Option<f64>,
+    pub ready: bool,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SeriesTable {
     series: Vec<Series>,
     indicators: Vec<Indicator>,
+    /// What each indicator says since its last bar: handlers read it more often than bars close.
+    readings: Vec<Reading>,
     /// Per instrument: series built from its quotes, from its trades, and taken from its bars.
     from_quotes: Vec<Vec<u32>>,
     from_trades: Vec<Vec<u32>>,
@@ -53,6 +62,7 @@ impl SeriesTable {
         SeriesTable {
             series: Vec::new(),
             indicators: Vec::new(),
+            readings: Vec::new(),
             from_quotes: vec![Vec::new(); instruments],
             from_trades: vec![Vec::new(); instruments],
             from_bars: vec![Vec::new(); instruments],
@@ -144,14 +154,17 @@ impl SeriesTable {
         let indicator = Indicator::new(spec, Scale::new(decimals, is_doubled).map_err(wrong)?).map_err(wrong)?;
         let index = self.indicators.len() as u32;
         self.indicators.push(indicator);
+        self.readings.push(Reading::default());
         self.series[series as usize].indicators.push(index);
         Ok(index)
     }
 
     // -------------------------------------------------------------- reading
 
-    pub fn indicator(&self, index: u32) -> &Indicator {
-        &self.indicators[index as usize]
+    /// What an indicator says now.
+    #[inline]
+    pub fn reading(&self, index: u32) -> Reading {
+        self.readings[index as usize]
     }
 
     pub fn last_bar(&self, series: u32) -> Option<&Bar> {
@@ -293,7 +306,12 @@ impl SeriesTable {
     fn close(&mut self, index: u32, bar: Bar) {
         let one = &mut self.series[index as usize];
         for indicator in &one.indicators {
-            self.indicators[*indicator as usize].update_bar(bar.high, bar.low, bar.close);
+            let one = &mut self.indicators[*indicator as usize];
+            one.update_bar(bar.high, bar.low, bar.close);
+            self.readings[*indicator as usize] = Reading {
+                value: one.value(),
+                ready: one.ready(),
+            };
         }
         one.last = Some(bar);
         self.closed.push(index);

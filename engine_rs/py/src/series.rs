@@ -118,8 +118,8 @@ impl Indicator {
         let engine = self.cell.borrow_mut(py)?;
         engine
             .series
-            .indicator(self.index)
-            .value()
+            .reading(self.index)
+            .value
             .ok_or_else(|| PyValueError::new_err("the indicator has no value yet: ask `.ready` first"))
     }
 }
@@ -137,7 +137,7 @@ impl Indicator {
     /// Whether it has seen enough bars.
     #[getter]
     fn ready(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.cell.borrow_mut(py)?.series.indicator(self.index).ready())
+        Ok(self.cell.borrow_mut(py)?.series.reading(self.index).ready)
     }
 
     /// Its value; a ValueError before there is one.
@@ -198,7 +198,7 @@ impl Indicator {
     }
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let engine = self.cell.borrow_mut(py)?;
-        Ok(match engine.series.indicator(self.index).value() {
+        Ok(match engine.series.reading(self.index).value {
             Some(value) => format!("Indicator({value})"),
             None => "Indicator(not ready)".into(),
         })

@@ -104,7 +104,12 @@ impl Scale {
 
     /// f64(sum) / f64(count * unit): a price for count 1, the mean of exactly summed prices above.
     fn mean(self, sum: i128, count: u32) -> f64 {
-        sum as f64 / (count as i128 * self.unit) as f64
+        let divisor = count as i128 * self.unit;
+        match (i64::try_from(sum), i64::try_from(divisor)) {
+            // The same numbers by the machine's own conversion.
+            (Ok(sum), Ok(divisor)) => sum as f64 / divisor as f64,
+            _ => sum as f64 / divisor as f64,
+        }
     }
 
     fn unit(self) -> f64 {
