@@ -5,11 +5,13 @@ May not live here: the decision whether something is an error; that was made whe
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from pathlib import Path
 
 from replay.errors import EXIT_DISK, EXIT_USAGE, ReplayError, StrategyError
+from replay.units import format_time
 
 _LINES_MAX = 5
 _OWN_FOLDER = str(Path(__file__).resolve().parent.parent)
@@ -55,9 +57,12 @@ def user_traceback(error: BaseException) -> str:
 
 def _keep_user_frames(told: traceback.TracebackException) -> None:
     told.stack = traceback.StackSummary.from_list([frame for frame in told.stack if _is_user_frame(frame.filename)])
-    for linked in (told.__cause__, told.__context__):
-        if linked is not None:
-            _keep_user_frames(linked)
+    if told.__cause__ is not None:
+        _keep_user_frames(told.__cause__)
+    if told.__context__ is not None:
+        _keep_user_frames(told.__context__)
+        if not told.__context__.stack:  # what the package was handling meanwhile is not the user's
+            told.__context__ = None
 
 
 def _is_user_frame(filename: str) -> bool:
@@ -70,8 +75,7 @@ def _is_user_frame(filename: str) -> bool:
 def _explain_strategy(error: StrategyError) -> int:
     if error.__cause__ is not None:
         print(user_traceback(error.__cause__).rstrip(), file=sys.stderr)
-    say(
-        error.message,
-        remedy="\n".join(part for part in (f"tick: {error.tick}" if error.tick else "", error.remedy) if part),
-    )
+    tick = re.sub(r"\b(ts_event|ts_recv) (-?\d+)", lambda match: f"{match[1]} {format_time(int(match[2]))}", error.tick)
+    notes = [f"tick: {tick}" if tick else "", error.remedy or ""]
+    say(error.message, remedy="\n".join(note for note in notes if note))
     return error.exit_code

@@ -29,6 +29,7 @@ from replay.units import format_time, parse_time
 
 if TYPE_CHECKING:
     from rich.live import Live
+    from rich.text import Text
 
     from replay.pacing import PlayControls
 
@@ -84,6 +85,7 @@ class PlayScreen:
         self.terminal = sys.stderr.isatty()
         self.keys = Keys(self.press, self.draw)
         self.live: Live | None = None
+        self.line: type[Text] | None = None
         self.done = 0
         self.total: int | None = None
         self.now_ns: int | None = None
@@ -93,7 +95,9 @@ class PlayScreen:
         if self.terminal:
             from rich.console import Console
             from rich.live import Live
+            from rich.text import Text
 
+            self.line = Text  # plain: no colours by content
             console = Console(stderr=True)
             if self.keys.descriptor is not None:
                 console.print(KEYS_HELP, style="dim", highlight=False)
@@ -129,8 +133,8 @@ class PlayScreen:
 
     def draw(self) -> None:
         """Show the state: on a terminal in place, else as a line every five seconds."""
-        if self.live is not None:
-            self.live.update(self.status(), refresh=True)
+        if self.live is not None and self.line is not None:
+            self.live.update(self.line(self.status()), refresh=True)
         elif time.monotonic_ns() >= self.next_line_ns:
             self.next_line_ns = time.monotonic_ns() + LINE_EVERY_NS
             print(f"play: {self.status()}", file=sys.stderr, flush=True)

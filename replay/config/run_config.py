@@ -13,7 +13,7 @@ from typing import ClassVar
 import msgspec
 
 from replay import toml
-from replay.config.sections import Currency, RunFile, Venue
+from replay.config.sections import PATH_SCHEMES, Currency, RunFile, Venue
 
 _CURRENCY_DECIMALS = {
     **dict.fromkeys(("USD", "EUR", "GBP", "CHF", "AUD", "CAD", "NZD", "SEK", "NOK", "DKK", "PLN", "CZK"), 2),
@@ -71,7 +71,7 @@ def default_decimals(currency: str) -> int:
 def locate(uri: str, base: Path, folder: Path | None = None) -> str:
     """Make the path in a URI absolute from `base`, or relative to `folder`; leave URIs without a path alone."""
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", uri)
-    if scheme and scheme[1].lower() not in ("follow", "file"):
+    if scheme and scheme[1].lower() not in PATH_SCHEMES:
         return uri
     prefix, rest = (scheme[0], uri[scheme.end() :]) if scheme else ("", uri)
     path_text, mark, query = rest.partition("?")
