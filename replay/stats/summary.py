@@ -27,6 +27,9 @@ from replay.stats.trades import average, best, profit_factor, win_rate, worst
 
 Summary = dict[str, float | int | None]
 
+SHORTEST_ANNUALISED_YEARS = 1 / 12
+"""A run shorter than this has no annualised return."""
+
 BUY_AND_HOLD_PREFIX = "buy_and_hold_return."
 """Prefix of the entries for each instrument by itself, where a run has more than one."""
 
@@ -61,13 +64,13 @@ def summary(figures: Figures) -> Summary:
     """Compute every statistic, in a fixed order; what is undefined is None.
 
     Returns, drawdown, rates and exposure are fractions; `*_ns` are nanoseconds; money is in the account's currency.
-    Annualised figures need at least two periods.
+    The annualised return needs a month of periods: what a shorter run would come to in a year says nothing.
     """
     per_year = figures.periods_per_year
     returns = figures.returns
     trades = figures.trade_results
     net = _difference(figures.end_equity, figures.start_equity)
-    enough = len(returns) >= 2
+    spans_a_month = len(returns) >= per_year * SHORTEST_ANNUALISED_YEARS
     alone = {symbol: buy_and_hold_return(*marks) for symbol, marks in figures.marks.items()}
     values: Summary = {
         "start_ns": figures.start_ns,
@@ -76,7 +79,7 @@ def summary(figures: Figures) -> Summary:
         "end_equity": figures.end_equity,
         "total_return": buy_and_hold_return(figures.start_equity, figures.end_equity),
         "buy_and_hold_return": equal_weighted(list(alone.values())),
-        "annualised_return": annualised_return(returns, per_year) if enough else None,
+        "annualised_return": annualised_return(returns, per_year) if spans_a_month else None,
         "annualised_volatility": annualised_volatility(returns, per_year),
         "sharpe_ratio": sharpe_ratio(returns, per_year),
         "sortino_ratio": sortino_ratio(returns, per_year),

@@ -94,6 +94,13 @@ def test_the_summary_computes_what_its_names_say() -> None:
     assert values["win_rate"] == pytest.approx(2 / 3) and values["profit_factor"] == 7.0
 
 
+def test_a_run_shorter_than_a_month_has_no_annualised_return() -> None:
+    shorter, long_enough = (Figures(periods_per_year=252, returns=np.full(days, 0.01)) for days in (20, 21))
+    assert summary(shorter)["annualised_return"] is None
+    assert summary(long_enough)["annualised_return"] == pytest.approx(1.01**252 - 1)
+    assert summary(Figures(periods_per_year=1, returns=np.array([0.1])))["annualised_return"] == pytest.approx(0.1)
+
+
 def test_a_fee_that_cannot_be_valued_leaves_the_gross_undefined() -> None:
     values = summary(Figures(periods_per_year=365, start_equity=1.0, end_equity=2.0, fees=None))
     assert values["net_pnl"] == 1.0 and values["gross_pnl"] is None and values["fees"] is None
