@@ -28,7 +28,9 @@ def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path)
     Spot quotes have no venue time: theirs is the receive time plus `clock_offset`.
     """
     if spec.receive_time == "stamp":
-        raise ConfigError(f"{spec.uri!r} is stored: its records do not arrive", remedy='leave out receive_time = "stamp"')
+        raise ConfigError(
+            f"{spec.uri!r} is stored: its records do not arrive", remedy='leave out receive_time = "stamp"'
+        )
     feeds = [_open_capture(spec, instruments, path) for path in _paths(text_path(spec, base_dir))]
     return feeds[0] if len(feeds) == 1 else merge(feeds)
 

@@ -163,7 +163,8 @@ def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path)
     make = decodings.get(spec.text_format)
     if make is None:
         raise ConfigError(
-            f"{spec.uri!r}: a file that is followed is CSV or NDJSON", remedy="give it a suffix: .csv, .tsv, .txt, .ndjson, .jsonl"
+            f"{spec.uri!r}: a file that is followed is CSV or NDJSON",
+            remedy="give it a suffix: .csv, .tsv, .txt, .ndjson, .jsonl",
         )
     receive = receive_time(spec)
     one_time = receive == "keep" and spec.receive is None
@@ -174,6 +175,6 @@ def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path)
 def _open(path: Path) -> BinaryIO:
     try:
         # Unbuffered: what was appended since the last read is seen.
-        return path.open("rb", buffering=0)  # type: ignore[return-value]
+        return path.open("rb", buffering=0)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", place=str(path)) from None

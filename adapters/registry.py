@@ -44,7 +44,7 @@ def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path)
     Raises ConfigError where nothing opens such a URI, a file is missing or its columns do not fit; DataError where it
     cannot be read.
     """
-    return _opener(_name(spec, Path(base_dir)))(spec, instruments, Path(base_dir))
+    return _opener(name_of(spec, Path(base_dir)))(spec, instruments, Path(base_dir))
 
 
 def feed_names() -> list[str]:
@@ -52,7 +52,7 @@ def feed_names() -> list[str]:
     return sorted({*BUILT_IN, *_entry_points()})
 
 
-def _name(spec: FeedSpec, base_dir: Path) -> str:
+def name_of(spec: FeedSpec, base_dir: Path) -> str:
     """Say which feed opens a URI."""
     names = feed_names()
     scheme = spec.scheme

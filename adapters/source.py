@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from replay.adapters.engine import engine
 from replay.errors import DataError
@@ -24,6 +24,16 @@ _COMPRESSED = {
 }
 
 
+class Inflater(Protocol):
+    """Inflates gzip in chunks."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take compressed bytes; give what they inflate to."""
+
+    def finish(self) -> bytes:
+        """Take the end; raise DataError if it comes too soon."""
+
+
 class Source:
     """A file as a stream of plain bytes. Each read gives as many bytes as were asked for, unless the file ends."""
 
@@ -38,7 +48,7 @@ class Source:
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror}", place=str(path)) from None
         self.is_compressed = head.startswith(b"\x1f\x8b")
-        self._gunzip = engine().Gunzip() if self.is_compressed else None
+        self._gunzip: Inflater | None = engine().Gunzip() if self.is_compressed else None
         self._held = b""
         for magic, name in _COMPRESSED.items():
             if head.startswith(magic) and name != ".npy":
@@ -51,7 +61,7 @@ class Source:
                 )
 
     def read(self, size: int) -> bytes:
-        """Read `size` bytes, or what is left; b"" at the end. Raises DataError if a compressed file is cut or broken."""
+        """Read `size` bytes, or what is left; b"" at the end. Raises DataError if a compressed file is cut."""
         if self._gunzip is None:
             try:
                 return self._file.read(size)

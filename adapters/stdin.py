@@ -40,7 +40,12 @@ class StdinFeed(LiveFeed):
     """Reads lines from a descriptor until it ends."""
 
     def __init__(
-        self, spec: FeedSpec, header: TapeHeader, decoding: Decoding, receive: ReceiveTime, descriptor: int | None = None
+        self,
+        spec: FeedSpec,
+        header: TapeHeader,
+        decoding: Decoding,
+        receive: ReceiveTime,
+        descriptor: int | None = None,
     ) -> None:
         super().__init__(spec.uri, header, receive)
         self.clock_offset_ns = spec.clock_offset.ns

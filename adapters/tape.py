@@ -85,7 +85,7 @@ class TapeFeed(StoredFeed):
         is_of_market = (records["kind"] != Kind.CLOCK) & (records["kind"] != Kind.COMMAND)
         kept = (indexes != _NOT_NAMED) | ~is_of_market
         self._dropped += len(records) - int(np.count_nonzero(kept))
-        renumbered = records[kept]
+        renumbered: NDArray[Any] = records[kept]
         renumbered["instrument"] = np.where(is_of_market[kept], indexes[kept], renumbered["instrument"])
         return renumbered
 
@@ -108,7 +108,9 @@ class TapeFeed(StoredFeed):
 def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path) -> Feed:
     """Open a tape. `symbol` leaves out its other instruments."""
     if spec.receive_time == "stamp":
-        raise ConfigError(f"{spec.uri!r} is stored: its records do not arrive", remedy='leave out receive_time = "stamp"')
+        raise ConfigError(
+            f"{spec.uri!r} is stored: its records do not arrive", remedy='leave out receive_time = "stamp"'
+        )
     tape = load(text_path(spec, base_dir))
     symbols = [entry.symbol for entry in tape.header.instruments]
     wanted = {entry.symbol: index for index, entry in enumerate(instruments)}

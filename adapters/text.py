@@ -66,7 +66,9 @@ class TextPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             return msgspec.json.decode(cursor, type=cls)
         except msgspec.MsgspecError as error:
-            raise DataError(f"the cursor is not one of a text feed: {error}", reason="bad_cursor", place=place) from None
+            raise DataError(
+                f"the cursor is not one of a text feed: {error}", reason="bad_cursor", place=place
+            ) from None
 
 
 class Decoding:
@@ -155,7 +157,7 @@ class TextFeed(StoredFeed):
             read_header(decoder, source.read)
 
 
-class located:  # noqa: N801 (used like a function)
+class located:
     """Puts the file's name before the place of an error."""
 
     def __init__(self, path: Path | str) -> None:
@@ -223,7 +225,9 @@ def layout(spec: FeedSpec, instruments: Sequence[Instrument]) -> bytes:
         "stamp": spec.time.stamp,
         "price": spec.price,
         "excess_decimals": spec.excess_decimals,
-        "delimiter": "\t" if spec.uri.removesuffix(".gz").endswith(".tsv") and spec.delimiter == "," else spec.delimiter,
+        "delimiter": "\t"
+        if spec.uri.removesuffix(".gz").endswith(".tsv") and spec.delimiter == ","
+        else spec.delimiter,
         "sizes": spec.sizes,
     }
     return msgspec.json.encode(content)
@@ -290,4 +294,6 @@ def _local_times(column: TimeColumn | None) -> LocalTimes | None:
     try:
         return LocalTimes(column.zone)
     except (KeyError, ValueError, OSError) as error:
-        raise ConfigError(f"there is no time zone {column.zone!r}", remedy="use a name such as 'America/New_York'") from error
+        raise ConfigError(
+            f"there is no time zone {column.zone!r}", remedy="use a name such as 'America/New_York'"
+        ) from error

@@ -1,4 +1,4 @@
-"""Dead letters: rows and records that never reach the tape, kept as NDJSON with reason, place and raw text, and counted.
+"""Dead letters: rows and records that never reach the tape, kept as NDJSON with reason, place and raw text; counted.
 
 May not live here: the decision that something is dead.
 """

@@ -51,7 +51,7 @@ class MergeCursor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def merge(feeds: Sequence[Feed]) -> MergedFeed:
     """Make one feed of several, or of one: this is where clock offsets are added and bar lengths get one table.
 
-    Stored feeds: by (largest ts_recv + clock_offset of the feed so far, index of the feed, row). Live ones: as they come.
+    Stored feeds: by (largest ts_recv + clock_offset of the feed so far, feed index, row). Live ones: as they come.
     """
     if not feeds:
         raise ConfigError("there is no feed")

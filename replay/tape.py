@@ -194,7 +194,9 @@ class TapeWriter:
         if self._file.closed:
             return self.header
         instruments = [
-            msgspec.structs.replace(entry, kinds=[KIND_NAMES[kind] for kind in np.flatnonzero(seen) if kind in KIND_NAMES])
+            msgspec.structs.replace(
+                entry, kinds=[KIND_NAMES[kind] for kind in np.flatnonzero(seen).tolist() if kind in KIND_NAMES]
+            )
             for entry, seen in zip(self.header.instruments, self._kinds, strict=True)
         ]
         self.header = msgspec.structs.replace(
