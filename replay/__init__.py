@@ -20,6 +20,17 @@ _PUBLIC = {
     "play_async": "replay.api",
     "paper": "replay.api",
     "paper_async": "replay.api",
+    "Account": "replay.views",
+    "Bar": "replay.views",
+    "Fill": "replay.views",
+    "Indicator": "replay.views",
+    "Order": "replay.views",
+    "OrderUpdate": "replay.views",
+    "Position": "replay.views",
+    "Quote": "replay.views",
+    "Random": "replay.views",
+    "Series": "replay.views",
+    "Trade": "replay.views",
     "ReplayError": "replay.errors",
     "ConfigError": "replay.errors",
     "DataError": "replay.errors",
@@ -50,6 +61,17 @@ if TYPE_CHECKING:
     from replay.result import Result as Result
     from replay.strategy import Parameter as Parameter
     from replay.strategy import Strategy as Strategy
+    from replay.views import Account as Account
+    from replay.views import Bar as Bar
+    from replay.views import Fill as Fill
+    from replay.views import Indicator as Indicator
+    from replay.views import Order as Order
+    from replay.views import OrderUpdate as OrderUpdate
+    from replay.views import Position as Position
+    from replay.views import Quote as Quote
+    from replay.views import Random as Random
+    from replay.views import Series as Series
+    from replay.views import Trade as Trade
 
 
 def __getattr__(name: str) -> Any:

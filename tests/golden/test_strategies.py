@@ -41,7 +41,7 @@ def _raw(text: str, decimals: int) -> int:
 
 
 class EmaFlip(Strategy):
-    """EMA(10) over EMA(20) of one-minute bid bars: long 0.001 or short 0.001, closing before it opens the other side."""
+    """EMA(10) over EMA(20) of one-minute bid bars: long or short 0.001, closing before it opens the other side."""
 
     def on_start(self) -> None:
         bars = self.bars("BTCUSDT", "1m", price="bid")
