@@ -42,11 +42,14 @@ def configure(
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,  # text, so that what is redacted covers it, and without local variables
+        redact,
     ]
     if format == "json":
-        processors += [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer(_encode)]
+        processors.append(structlog.processors.JSONRenderer(_encode))
     else:
-        processors += [redact, structlog.dev.ConsoleRenderer(colors=target.isatty())]
+        plain = structlog.dev.plain_traceback
+        processors.append(structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=plain))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
