@@ -4,8 +4,10 @@
 use crate::command::{check_order, check_price, check_quantity, Command, CommandError};
 use crate::engine::Engine;
 use crate::event::ABSENT;
+use crate::indicators::Spec;
 use crate::order::{Order, OrderRequest, OrderType, Side, TimeInForce, TriggerBy};
 use crate::position::Position;
+use crate::record::BarPrice;
 
 impl Engine {
     fn refuse_after_end(&self) -> Result<(), CommandError> {
@@ -196,6 +198,36 @@ impl Engine {
         }
         self.push_command(Command::Timer { time, period: 0, name });
         Ok(())
+    }
+
+    // -------------------------------------------------------------- bars and indicators
+
+    /// Subscribes a strategy to bars, in on_start only: a series must see the tape from its beginning.
+    pub fn subscribe_bars(
+        &mut self,
+        strategy: u32,
+        instrument: u32,
+        length: i64,
+        price: Option<BarPrice>,
+    ) -> Result<u32, CommandError> {
+        if !self.is_in_start() {
+            return Err(CommandError(
+                "bars are subscribed to in on_start: later they would miss their past".into(),
+            ));
+        }
+        if length <= 0 {
+            return Err(CommandError(format!(
+                "a bar of {length} ns is impossible: its length must be above 0"
+            )));
+        }
+        let setup = std::sync::Arc::clone(self.setup());
+        self.series.subscribe(&setup, strategy, instrument, length, price)
+    }
+
+    /// Adds an indicator to a series; gives its index.
+    pub fn add_indicator(&mut self, series: u32, spec: Spec) -> Result<u32, CommandError> {
+        let setup = std::sync::Arc::clone(self.setup());
+        self.series.add_indicator(&setup, series, spec)
     }
 
     // -------------------------------------------------------------- views

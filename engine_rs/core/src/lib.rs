@@ -17,6 +17,7 @@ pub mod engine;
 pub mod equity;
 pub mod event;
 pub mod exchange;
+pub mod handles;
 pub mod indicators;
 pub mod ledger;
 pub mod lifecycle;

@@ -7,7 +7,7 @@ use crate::bars::{Bar, Taken, TimeBars};
 use crate::command::CommandError;
 use crate::counters::Counters;
 use crate::due::VenueClock;
-use crate::engine::{handles, Engine};
+use crate::handles;
 use crate::indicators::{Indicator, IndicatorError, Scale, Spec};
 use crate::record::{BarPrice, Record};
 use crate::setup::Setup;
@@ -352,34 +352,4 @@ fn resolve(
             "no data to build them from".into()
         }
     )))
-}
-
-impl Engine {
-    /// Subscribes a strategy to bars, in on_start only: a series must see the tape from its beginning.
-    pub fn subscribe_bars(
-        &mut self,
-        strategy: u32,
-        instrument: u32,
-        length: i64,
-        price: Option<BarPrice>,
-    ) -> Result<u32, CommandError> {
-        if !self.is_in_start() {
-            return Err(CommandError(
-                "bars are subscribed to in on_start: later they would miss their past".into(),
-            ));
-        }
-        if length <= 0 {
-            return Err(CommandError(format!(
-                "a bar of {length} ns is impossible: its length must be above 0"
-            )));
-        }
-        let setup = std::sync::Arc::clone(self.setup());
-        self.series.subscribe(&setup, strategy, instrument, length, price)
-    }
-
-    /// Adds an indicator to a series; gives its index.
-    pub fn add_indicator(&mut self, series: u32, spec: Spec) -> Result<u32, CommandError> {
-        let setup = std::sync::Arc::clone(self.setup());
-        self.series.add_indicator(&setup, series, spec)
-    }
 }

@@ -18,6 +18,7 @@ use crate::due::{Arrival, Queue, Timer, VenueClock};
 use crate::equity::EquityCurve;
 use crate::event::Event;
 use crate::exchange::Exchange;
+use crate::handles;
 use crate::ledger::Ledger;
 use crate::reason::Reason;
 use crate::record::{Kind, Record};
@@ -29,19 +30,6 @@ use crate::setup::Setup;
 pub const DUE_ITEMS_MAX: u32 = 10_000;
 /// Timers that may fire between two records.
 pub const TIMERS_IN_GAP_MAX: u32 = 1_000_000;
-
-/// Which handlers a strategy has: one bit each.
-pub mod handles {
-    pub const START: u32 = 1;
-    pub const QUOTE: u32 = 1 << 1;
-    pub const TRADE: u32 = 1 << 2;
-    pub const BAR: u32 = 1 << 3;
-    pub const BOOK: u32 = 1 << 4;
-    pub const ORDER: u32 = 1 << 5;
-    pub const FILL: u32 = 1 << 6;
-    pub const TIMER: u32 = 1 << 7;
-    pub const STOP: u32 = 1 << 8;
-}
 
 /// A handler that the shell is to call now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

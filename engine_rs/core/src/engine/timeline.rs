@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use super::{handles, Call, Engine, Halt, Step, DUE_ITEMS_MAX, TIMERS_IN_GAP_MAX};
+use super::{Call, Engine, Halt, Step, DUE_ITEMS_MAX, TIMERS_IN_GAP_MAX};
 use crate::due::{Arrival, DueKind};
 use crate::event::EventKind;
+use crate::handles;
 use crate::setup::Source;
 use crate::told;
 
@@ -62,15 +63,16 @@ impl Engine {
     }
 
     fn run_due_items(&mut self, before: bool) -> Result<Option<Step>, Halt> {
-        while let Some((time, kind, clock)) = self.pick(before) {
+        while let Some((time, kind, seq, clock)) = self.pick(before) {
             let strategy = self.strategy_of_next(kind, clock);
             self.guard_livelock(time, kind, strategy)?;
             match kind {
                 DueKind::Expiry => {
-                    let queue = if self.clocks[clock].expiries.next_time() == time {
-                        &mut self.clocks[clock].expiries
+                    let clock = &mut self.clocks[clock];
+                    let queue = if clock.expiries.next_key() == Some((time, seq)) {
+                        &mut clock.expiries
                     } else {
-                        &mut self.clocks[clock].bar_expiries
+                        &mut clock.bar_expiries
                     };
                     let (time, _, id) = queue.pop().expect("picked");
                     if self.exchange.orders.contains(id) {
@@ -105,7 +107,7 @@ impl Engine {
                 DueKind::Timer => {
                     let (time, seq, timer) = self.timers.pop().expect("picked");
                     if timer.period > 0 {
-                        self.timers.push(time + timer.period, seq, timer);
+                        self.timers.push(time.saturating_add(timer.period), seq, timer);
                     }
                     self.exchange.now = self.exchange.now.max(time);
                     self.exchange.counters.timers_fired += 1;
@@ -119,7 +121,7 @@ impl Engine {
     }
 
     /// The smallest (time, kind, seq) of what may be taken now, with its clock.
-    fn pick(&self, before: bool) -> Option<(i64, DueKind, usize)> {
+    fn pick(&self, before: bool) -> Option<(i64, DueKind, u64, usize)> {
         let mut best: Option<((i64, DueKind, u64), usize)> = None;
         let mut consider = |key: Option<(i64, u64)>, kind: DueKind, limit_time: i64, clock: usize| {
             if let Some((time, seq)) = key {
@@ -151,7 +153,7 @@ impl Engine {
         let answers_before = if before { self.take_time } else { after(self.take_time) };
         consider(self.exchange.answers.next_key(), DueKind::Answer, answers_before, 0);
         consider(self.timers.next_key(), DueKind::Timer, self.take_time, 0);
-        best.map(|((time, kind, _), clock)| (time, kind, clock))
+        best.map(|((time, kind, seq), clock)| (time, kind, seq, clock))
     }
 
     fn strategy_of_next(&self, kind: DueKind, clock: usize) -> u32 {
