@@ -1,8 +1,8 @@
 //! Admission: the checks of a new order before it is sent, on what the account has been told.
 //! May not live here: checks that the venue makes on arrival, or that need no state (they raise at the user's line).
 
-use crate::arith::div_ceil;
-use crate::exchange::{sellable, Exchange};
+use crate::arith::{div_ceil, div_floor, pow10};
+use crate::exchange::{balance_unit, shares_balance, sold_from, Exchange};
 use crate::ledger::Ledger;
 use crate::order::{Order, OrderRequest, Side};
 use crate::reason::Reason;
@@ -10,14 +10,8 @@ use crate::setup::{AccountKind, Setup, Source, LEVERAGE_UNIT, RATE_DECIMALS};
 
 /// Checks `request` of a strategy; gives the price that its funds are reserved at, or why it is refused.
 ///
-/// The order itself stands in the table already as `id`; the others' reservations are those of the live orders before it.
-pub fn check(
-    exchange: &Exchange,
-    told: &Ledger,
-    strategy: u32,
-    id: u64,
-    request: &OrderRequest,
-) -> Result<i64, Reason> {
+/// The reservations of the others are those of the orders that passed admission and live as told.
+pub fn check(exchange: &Exchange, told: &Ledger, strategy: u32, request: &OrderRequest) -> Result<i64, Reason> {
     let setup = &exchange.setup;
     let index = request.instrument as usize;
     let instrument = &setup.instruments[index];
@@ -36,12 +30,9 @@ pub fn check(
         return Err(Reason::MinNotional);
     }
     if let Some(limit) = setup.max_position[index] {
-        let same_side: i64 = exchange
-            .orders
-            .told_live()
+        let same_side: i64 = reserving(exchange)
             .filter(|order| {
-                order.id != id
-                    && order.strategy == strategy
+                order.strategy == strategy
                     && order.request.instrument == request.instrument
                     && order.request.side == request.side
             })
@@ -54,14 +45,19 @@ pub fn check(
         }
     }
     let is_payable = match setup.account_kind {
-        AccountKind::Cash => cash_suffices(exchange, told, id, request, price),
-        AccountKind::Margin => margin_suffices(exchange, told, id, request, price),
+        AccountKind::Cash => cash_suffices(exchange, told, request, price),
+        AccountKind::Margin => margin_suffices(exchange, told, request, price),
     };
     if is_payable {
         Ok(price)
     } else {
         Err(Reason::InsufficientFunds)
     }
+}
+
+/// Live orders as told that passed admission.
+fn reserving(exchange: &Exchange) -> impl Iterator<Item = &Order> {
+    exchange.orders.told_live().filter(|order| order.is_reserved)
 }
 
 /// The limit, else the opposite price at admission, else 0.
@@ -84,46 +80,51 @@ fn reserve_price(exchange: &Exchange, request: &OrderRequest) -> i64 {
     }
 }
 
-/// The taker fee of a value, rebates as 0, rounded up to the ledger's scale.
-fn fee(setup: &Setup, instrument: u32, value: i128) -> i128 {
-    let venue = &setup.venues[setup.instruments[instrument as usize].venue as usize];
-    div_ceil(
-        value.abs() * venue.taker_rate.max(0) as i128,
-        10_i128.pow(RATE_DECIMALS),
-    )
+/// A sum of values and of their taker fees, exact: the fees are kept in parts of 10^-RATE_DECIMALS.
+#[derive(Default)]
+struct Sum {
+    value: i128,
+    fee_parts: i128,
 }
 
-fn cash_suffices(exchange: &Exchange, told: &Ledger, id: u64, request: &OrderRequest, price: i64) -> bool {
+impl Sum {
+    /// Adds a value without its sign, with the taker fee on it; a rebate counts as 0.
+    fn add(&mut self, setup: &Setup, instrument: u32, size: i64, price: i64) {
+        let definition = &setup.instruments[instrument as usize];
+        let value = (size as i128 * price as i128 * definition.factor).abs();
+        let rate = setup.venues[definition.venue as usize].taker_rate.max(0) as i128;
+        self.value += value;
+        self.fee_parts += value * rate;
+    }
+}
+
+fn cash_suffices(exchange: &Exchange, told: &Ledger, request: &OrderRequest, price: i64) -> bool {
     let setup = &exchange.setup;
-    let quote = setup.instruments[request.instrument as usize].quote;
-    let reserved = |instrument: u32, size: i64, price: i64| {
-        let value = size as i128 * price as i128 * setup.instruments[instrument as usize].factor;
-        value + fee(setup, instrument, value)
-    };
     match request.side {
         Side::Buy => {
-            let by_live_orders: i128 = exchange
-                .orders
-                .told_live()
-                .filter(|order| {
-                    order.id != id
-                        && order.request.side == Side::Buy
-                        && setup.instruments[order.request.instrument as usize].quote == quote
-                })
-                .map(|order| reserved(order.request.instrument, order.told_leaves(), order.reserve_price))
-                .sum();
-            by_live_orders + reserved(request.instrument, request.quantity, price) <= told.cash[quote as usize]
+            let quote = setup.instruments[request.instrument as usize].quote;
+            let mut sum = Sum::default();
+            for order in reserving(exchange).filter(|order| order.request.side == Side::Buy) {
+                let index = order.request.instrument;
+                if setup.instruments[index as usize].quote == quote {
+                    sum.add(setup, index, order.told_leaves(), order.reserve_price);
+                }
+            }
+            sum.add(setup, request.instrument, request.quantity, price);
+            // A whole balance covers a broken sum if it covers the sum rounded up.
+            sum.value + div_ceil(sum.fee_parts, pow10(RATE_DECIMALS)) <= told.cash[quote as usize]
         }
         Side::Sell => {
-            let by_live_orders: i128 = exchange
-                .orders
-                .told_live()
+            let in_balance = |index: u32, size: i64| size as i128 * balance_unit(setup, index);
+            let by_live_orders: i128 = reserving(exchange)
                 .filter(|order| {
-                    order.id != id && order.request.side == Side::Sell && order.request.instrument == request.instrument
+                    order.request.side == Side::Sell
+                        && shares_balance(setup, order.request.instrument, request.instrument)
                 })
-                .map(|order| order.told_leaves() as i128)
+                .map(|order| in_balance(order.request.instrument, order.told_leaves()))
                 .sum();
-            by_live_orders + request.quantity as i128 <= sellable(setup, told, request.instrument)
+            let asked = in_balance(request.instrument, request.quantity);
+            by_live_orders + asked <= sold_from(setup, told, request.instrument)
         }
     }
 }
@@ -131,9 +132,9 @@ fn cash_suffices(exchange: &Exchange, told: &Ledger, id: u64, request: &OrderReq
 /// One live order's part in the margin: (instrument, side, leaves, price).
 type Part = (u32, Side, i64, i64);
 
-fn margin_suffices(exchange: &Exchange, told: &Ledger, id: u64, request: &OrderRequest, price: i64) -> bool {
+fn margin_suffices(exchange: &Exchange, told: &Ledger, request: &OrderRequest, price: i64) -> bool {
     let setup = &exchange.setup;
-    let live = exchange.orders.told_live().filter(|order| order.id != id).map(|order| {
+    let live = reserving(exchange).map(|order| {
         (
             order.request.instrument,
             order.request.side,
@@ -144,15 +145,13 @@ fn margin_suffices(exchange: &Exchange, told: &Ledger, id: u64, request: &OrderR
     let mine: Part = (request.instrument, request.side, request.quantity, price);
     // Closing quantity that is left per instrument and side: earlier orders use it first.
     let mut closing: Vec<[i64; 2]> = told.net.iter().map(|net| [(-net).max(0), (*net).max(0)]).collect();
-    let (mut value, mut fees, mut own_opening) = (0_i128, 0_i128, 0_i64);
+    let (mut sum, mut own_opening) = (Sum::default(), 0_i64);
     for (index, side, leaves, price) in live.chain(std::iter::once(mine)) {
         let room = &mut closing[index as usize][side as usize - 1];
         let closes = leaves.min(*room);
         *room -= closes;
         own_opening = leaves - closes;
-        let opening = (own_opening as i128 * price as i128 * setup.instruments[index as usize].factor).abs();
-        value += opening;
-        fees += fee(setup, index, opening);
+        sum.add(setup, index, own_opening, price);
     }
     if own_opening == 0 {
         return true;
@@ -161,7 +160,9 @@ fn margin_suffices(exchange: &Exchange, told: &Ledger, id: u64, request: &OrderR
     let Some(doubled_equity) = told.doubled_equity(setup, mark) else {
         return false;
     };
-    let doubled_value = told.doubled_exposure(setup, mark) + 2 * value;
-    // value / leverage + fees <= equity, without a division.
-    doubled_value * LEVERAGE_UNIT + 2 * fees * setup.leverage <= doubled_equity * setup.leverage
+    let doubled_value = told.doubled_exposure(setup, mark) + 2 * sum.value;
+    // value / leverage + fees <= equity, without a division; the fees' whole units and the rest one by one, lest they overflow.
+    let (whole, unit) = (div_floor(sum.fee_parts, pow10(RATE_DECIMALS)), pow10(RATE_DECIMALS));
+    let rest = div_ceil(2 * (sum.fee_parts - whole * unit) * setup.leverage, unit);
+    doubled_value * LEVERAGE_UNIT + 2 * whole * setup.leverage + rest <= doubled_equity * setup.leverage
 }

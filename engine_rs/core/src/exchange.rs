@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arith::{div_half_up, pow10};
+use crate::arith::{div_floor, div_half_up, pow10};
 use crate::counters::Counters;
 use crate::due::{Arrival, Queue};
 use crate::event::{Event, EventKind, ABSENT, FLAG_UNSIZED};
 use crate::ledger::{FillToBook, Ledger};
 use crate::lifecycle::{self, Happening};
 use crate::log::EventLog;
-use crate::market::Market;
+use crate::market::{Market, UNSIZED};
 use crate::order::{Order, OrderType, QueueAhead, Side, TimeInForce, TriggerBy};
 use crate::order_table::OrderTable;
 use crate::reason::Reason;
@@ -229,7 +229,8 @@ impl Exchange {
 
     fn arrive_cancel(&mut self, id: u64, venue_time: i64) {
         if self.orders.get(id).is_ended() {
-            self.decide(EventKind::CancelRejected, id, venue_time, Reason::OrderEnded);
+            let reason = Reason::of_ended(self.orders.get(id).state);
+            self.decide(EventKind::CancelRejected, id, venue_time, reason);
         } else {
             self.cancel(id, venue_time, Reason::Requested);
         }
@@ -238,7 +239,7 @@ impl Exchange {
     fn arrive_amend(&mut self, id: u64, quantity: i64, limit: i64, trigger: i64, venue_time: i64) {
         let order = self.orders.get(id);
         let refusal = if order.is_ended() {
-            Some(Reason::OrderEnded)
+            Some(Reason::of_ended(order.state))
         } else if quantity != ABSENT && quantity <= order.filled {
             Some(Reason::BelowFilled)
         } else if trigger != ABSENT && order.triggered {
@@ -310,7 +311,7 @@ impl Exchange {
             return;
         }
         if order.request.time_in_force.is_immediate() {
-            return self.cancel(id, venue_time, Reason::ImmediateOrCancel);
+            return self.cancel_immediate(id, venue_time);
         }
         let queue = self.queue_at_joining(id);
         self.orders.get_mut(id).queue = queue;
@@ -343,7 +344,7 @@ impl Exchange {
         let side = order.request.side;
         let instrument = &self.setup.instruments[order.request.instrument as usize];
         let market = &self.markets[order.request.instrument as usize];
-        if market.is_crossed() {
+        if self.is_crossed(order.request.instrument) {
             return false;
         }
         // Reached: at or above the stop for a buy.
@@ -365,6 +366,12 @@ impl Exchange {
         }
     }
 
+    /// Whether the quote that decides this instrument's fills is crossed: while it lasts nothing is matched.
+    pub(crate) fn is_crossed(&self, instrument: u32) -> bool {
+        self.setup.instruments[instrument as usize].source.has_quotes()
+            && self.markets[instrument as usize].is_crossed()
+    }
+
     // -------------------------------------------------------------- ends
 
     pub(crate) fn cancel(&mut self, id: u64, venue_time: i64, reason: Reason) {
@@ -372,6 +379,15 @@ impl Exchange {
         self.transition(id, Happening::Cancel);
         self.decide(EventKind::Canceled, id, venue_time, reason);
         self.withdraw(instrument, id);
+    }
+
+    /// Ends the rest of an IOC or FOK order.
+    pub(crate) fn cancel_immediate(&mut self, id: u64, venue_time: i64) {
+        let reason = match self.orders.get(id).request.time_in_force {
+            TimeInForce::FillOrKill => Reason::FillOrKill,
+            _ => Reason::ImmediateOrCancel,
+        };
+        self.cancel(id, venue_time, reason);
     }
 
     /// The order's time is over, if it still lives and still expires then.
@@ -543,7 +559,21 @@ impl Exchange {
     /// (exact total, fee now): the fee is rounded half up on the order's running total, each fill paying the difference.
     fn fee(&self, id: u64, price: i64, size: i64, liquidity: Liquidity) -> (i128, i128) {
         let order = self.orders.get(id);
-        let instrument = &self.setup.instruments[order.request.instrument as usize];
+        let (index, exact, booked) = (order.request.instrument, order.fee_exact, order.fee_booked);
+        self.fee_after(index, exact, booked, price, size, liquidity)
+    }
+
+    /// The same for an order with these totals so far.
+    fn fee_after(
+        &self,
+        index: u32,
+        exact_so_far: i128,
+        booked_so_far: i128,
+        price: i64,
+        size: i64,
+        liquidity: Liquidity,
+    ) -> (i128, i128) {
+        let instrument = &self.setup.instruments[index as usize];
         let venue = &self.setup.venues[instrument.venue as usize];
         let rate = match liquidity {
             Liquidity::Maker => venue.maker_rate,
@@ -554,11 +584,8 @@ impl Exchange {
         let unit = pow10(currency.ledger_scale - currency.decimals);
         let round = |exact: i128| div_half_up(exact, unit * pow10(RATE_DECIMALS)) * unit;
         match venue.fee_rounding {
-            FeeRounding::Order => (
-                order.fee_exact + exact,
-                round(order.fee_exact + exact) - order.fee_booked,
-            ),
-            FeeRounding::Fill => (order.fee_exact + exact, round(exact)),
+            FeeRounding::Order => (exact_so_far + exact, round(exact_so_far + exact) - booked_so_far),
+            FeeRounding::Fill => (exact_so_far + exact, round(exact)),
         }
     }
 
@@ -595,6 +622,30 @@ impl Exchange {
         low * instrument.lot
     }
 
+    /// Whether the account can pay for all of these (price, size) one after the other: FOK is judged on it.
+    pub(crate) fn can_pay(&self, id: u64, pieces: &[(i64, i64)], liquidity: Liquidity) -> bool {
+        if self.setup.account_kind == AccountKind::Margin {
+            return true;
+        }
+        let order = self.orders.get(id);
+        let index = order.request.instrument;
+        let instrument = &self.setup.instruments[index as usize];
+        let sign = order.request.side.sign();
+        let (mut exact, mut booked) = (order.fee_exact, order.fee_booked);
+        let mut cash = self.ledger.cash[instrument.quote as usize];
+        let mut sellable = self.sellable(index);
+        for (price, size) in pieces {
+            let (total, fee) = self.fee_after(index, exact, booked, *price, *size, liquidity);
+            (exact, booked) = (total, booked + fee);
+            cash -= sign as i128 * *price as i128 * *size as i128 * instrument.factor + fee;
+            sellable += sign as i128 * *size as i128;
+            if cash < 0 || sellable < 0 {
+                return false;
+            }
+        }
+        true
+    }
+
     /// What a cash account has of an instrument to sell, raw: its net position and its opening balance of the base coin.
     fn sellable(&self, instrument: u32) -> i128 {
         sellable(&self.setup, &self.ledger, instrument)
@@ -610,33 +661,40 @@ impl Exchange {
         let own = self.markets[index].own(order.request.side);
         if !own.is_present() || order.request.side.better(own.price, order.limit) {
             QueueAhead::Known(0)
-        } else if own.price == order.limit {
+        } else if own.price == order.limit && own.size != UNSIZED {
             QueueAhead::Known(own.size)
         } else {
             QueueAhead::Unknown
         }
     }
 
-    /// Resting limit orders of a side, in their turn: best price first, then place.
+    /// Resting limit orders of a side, in their turn: best price first, then arrival, then place.
     pub(crate) fn in_turn(&self, instrument: u32, side: Side, takes_part: impl Fn(&Order) -> bool) -> Vec<u64> {
-        let mut turn: Vec<(i64, u64, u64)> = self.working[instrument as usize]
+        let mut turn: Vec<(i64, i64, u64, u64)> = self.working[instrument as usize]
             .ids
             .iter()
             .map(|id| self.orders.get(*id))
             .filter(|order| order.request.side == side && order.rests_as_limit() && takes_part(order))
-            .map(|order| (-side.sign() * order.limit, order.place, order.id))
+            .map(|order| (-side.sign() * order.limit, order.arrival, order.place, order.id))
             .collect();
         turn.sort_unstable();
-        turn.into_iter().map(|row| row.2).collect()
+        turn.into_iter().map(|row| row.3).collect()
     }
 
-    /// Both sides' orders, the side first whose oldest order is older.
-    pub(crate) fn sides_in_turn(&self, buys: Vec<u64>, sells: Vec<u64>) -> [(Side, Vec<u64>); 2] {
+    /// Both sides' orders, the side first whose oldest order that the record can fill is older.
+    pub(crate) fn sides_in_turn(
+        &self,
+        buys: Vec<u64>,
+        sells: Vec<u64>,
+        can_fill: impl Fn(&Order) -> bool,
+    ) -> [(Side, Vec<u64>); 2] {
         let oldest = |ids: &[u64]| {
             ids.iter()
-                .map(|id| self.orders.get(*id).place)
+                .map(|id| self.orders.get(*id))
+                .filter(|order| can_fill(order))
+                .map(|order| (order.arrival, order.place))
                 .min()
-                .unwrap_or(u64::MAX)
+                .unwrap_or((i64::MAX, u64::MAX))
         };
         if oldest(&buys) <= oldest(&sells) {
             [(Side::Buy, buys), (Side::Sell, sells)]
@@ -670,13 +728,32 @@ impl Exchange {
 
 /// What a cash account has of an instrument to sell, raw, by the given ledger.
 pub fn sellable(setup: &Setup, ledger: &Ledger, instrument: u32) -> i128 {
+    div_floor(sold_from(setup, ledger, instrument), balance_unit(setup, instrument))
+}
+
+/// The balance that selling an instrument draws on: that of its base coin, or of the instrument itself where it has none.
+///
+/// A coin is one balance, wherever it was bought: all instruments with the same base share it.
+pub fn sold_from(setup: &Setup, ledger: &Ledger, instrument: u32) -> i128 {
+    let traded: i128 = (0..setup.instruments.len() as u32)
+        .filter(|one| shares_balance(setup, *one, instrument))
+        .map(|one| ledger.net[one as usize] as i128 * balance_unit(setup, one))
+        .sum();
+    let opening = setup.instruments[instrument as usize].base;
+    opening.map_or(0, |base| ledger.cash[base as usize]) + traded
+}
+
+/// What one raw size of an instrument is in the balance that it is sold from.
+pub fn balance_unit(setup: &Setup, instrument: u32) -> i128 {
     let definition = &setup.instruments[instrument as usize];
-    let from_balance = match definition.base {
-        Some(base) => {
-            let unit = pow10(setup.currencies[base as usize].ledger_scale - definition.size_decimals);
-            ledger.cash[base as usize] / unit
-        }
-        None => 0,
-    };
-    ledger.net[instrument as usize] as i128 + from_balance
+    match definition.base {
+        Some(base) => pow10(setup.currencies[base as usize].ledger_scale - definition.size_decimals),
+        None => 1,
+    }
+}
+
+/// Whether two instruments are sold from one balance.
+pub fn shares_balance(setup: &Setup, one: u32, other: u32) -> bool {
+    let base = |instrument: u32| setup.instruments[instrument as usize].base;
+    one == other || (base(one).is_some() && base(one) == base(other))
 }

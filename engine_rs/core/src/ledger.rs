@@ -152,7 +152,8 @@ impl Ledger {
             let instrument = &setup.instruments[index];
             // The balance on its own scale is a whole number of sizes plus, after fees in kind, a finer rest.
             let unit = crate::arith::pow10(setup.currencies[currency].ledger_scale - instrument.size_decimals);
-            equity += balance * doubled_mark(index as u32)? as i128 * instrument.factor / unit;
+            equity +=
+                crate::arith::div_half_even(balance * doubled_mark(index as u32)? as i128 * instrument.factor, unit);
         }
         Some(equity)
     }

@@ -160,6 +160,8 @@ pub struct Order {
     pub last_command_time: i64,
     /// The price that admission reserved it at.
     pub reserve_price: i64,
+    /// It passed admission: one that was refused there reserves nothing, though its strategy has not been told yet.
+    pub is_reserved: bool,
 }
 
 impl Order {
@@ -193,6 +195,7 @@ impl Order {
             amends_under_way: 0,
             last_command_time: ABSENT,
             reserve_price: 0,
+            is_reserved: false,
         }
     }
 

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::lifecycle::State;
+
 macro_rules! reasons {
     ($($name:ident = $code:literal, $text:literal, $meaning:literal;)*) => {
         /// Why an order was rejected, cancelled or left unchanged. Codes are pinned: they stand in the event log.
@@ -30,15 +32,31 @@ reasons! {
     ImmediateOrCancel = 11, "immediate_or_cancel", "The rest of an IOC order.";
     FillOrKill = 12, "fill_or_kill", "A FOK order could not be filled whole.";
     Requested = 13, "requested", "Cancelled by the strategy.";
-    OrderEnded = 14, "order_ended", "The order had ended when the command reached the venue.";
+    OrderFilled = 14, "order_filled", "The order had been filled when the command reached the venue.";
     BelowFilled = 15, "below_filled", "The amended total is not above what is filled already.";
     AlreadyTriggered = 16, "already_triggered", "The trigger price of a triggered order cannot change.";
     StrategyHalted = 17, "strategy_halted", "The strategy raised: its orders are cancelled at once.";
     Operator = 18, "operator", "Cancelled by an operator's command.";
     Unpayable = 19, "unpayable", "The cash account could not pay for the rest at the fill.";
+    OrderCanceled = 20, "order_canceled", "The order had been cancelled when the command reached the venue.";
+    OrderExpired = 21, "order_expired", "The order had expired when the command reached the venue.";
+    OrderRejected = 22, "order_rejected", "The order had been rejected when the command reached the venue.";
 }
 
 impl Reason {
+    /// Why a command for an order in this ended state is refused.
+    ///
+    /// Panics where the order has not ended.
+    pub const fn of_ended(state: State) -> Reason {
+        match state {
+            State::Filled => Reason::OrderFilled,
+            State::Canceled => Reason::OrderCanceled,
+            State::Expired => Reason::OrderExpired,
+            State::Rejected => Reason::OrderRejected,
+            _ => panic!("the order has not ended"),
+        }
+    }
+
     /// The name that stands in logs, tables and metrics.
     pub fn name(code: u16) -> &'static str {
         REASONS.iter().find(|row| row.0 == code).map_or("unknown", |row| row.1)

@@ -121,8 +121,18 @@ impl Sequencer {
     #[inline]
     fn note(&mut self, record: &Record) {
         self.admitted += 1;
+        if record.kind == Kind::Command as u8 {
+            // An operator's command is no data: it says nothing of any source's time.
+            return;
+        }
         self.last_event = Some(record.ts_event);
-        if let Some(clock) = self.clock_of(record) {
+        if record.kind == Kind::Clock as u8 {
+            for (clock, watermark) in self.watermarks.iter_mut().enumerate() {
+                if self.setup.one_clock || record.a < 0 || record.a == clock as i64 {
+                    *watermark = (*watermark).max(record.ts_event);
+                }
+            }
+        } else if let Some(clock) = self.clock_of(record) {
             let watermark = &mut self.watermarks[clock];
             if record.ts_event < *watermark {
                 self.late += 1;
@@ -230,7 +240,7 @@ impl Sequencer {
         }
         if record.ts_event == record.ts_recv && self.setup.gap != Policy::Accept {
             if let Some(last) = self.last_event {
-                if record.ts_event.saturating_sub(last) > self.setup.max_gap {
+                if record.ts_event.saturating_sub(last).saturating_abs() > self.setup.max_gap {
                     return Err((Fault::Gap, self.setup.gap));
                 }
             }

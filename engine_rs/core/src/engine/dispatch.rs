@@ -9,7 +9,6 @@ use crate::command::Command;
 use crate::due::{Arrival, Timer};
 use crate::event::ABSENT;
 use crate::order::{Order, OrderRequest, OrderType, Side, TimeInForce, TriggerBy};
-use crate::reason::Reason;
 use crate::record::OperatorCommand;
 use crate::setup::Venue;
 
@@ -20,13 +19,15 @@ impl Engine {
         if self.commands.is_empty() {
             return;
         }
+        let first_new = self.exchange.orders.next_id();
         for command in std::mem::take(&mut self.commands) {
-            self.admit(strategy, command);
+            self.admit(strategy, command, first_new);
         }
         self.note_next_due();
     }
 
-    fn admit(&mut self, strategy: u32, command: Command) {
+    /// `first_new`: orders from this id on were sent by the same handler, so that what is under way for them is noted here.
+    fn admit(&mut self, strategy: u32, command: Command, first_new: u64) {
         let now = self.exchange.now;
         let setup = Arc::clone(&self.exchange.setup);
         match command {
@@ -34,25 +35,34 @@ impl Engine {
                 let id = self.exchange.orders.next_id();
                 self.exchange.orders.push(Order::new(id, strategy, request));
                 self.exchange.counters.orders[request.order_type as usize] += 1;
-                match self.admission(strategy, id, &request) {
+                match admission::check(&self.exchange, &self.told, strategy, &request) {
                     Err(reason) => self.exchange.reject_at_admission(id, reason),
                     Ok(price) => {
                         let instrument = &setup.instruments[request.instrument as usize];
-                        let time = now + setup.venues[instrument.venue as usize].latency.entry;
+                        let time = now.saturating_add(setup.venues[instrument.venue as usize].latency.entry);
                         let order = self.exchange.orders.get_mut(id);
                         order.reserve_price = price;
+                        order.is_reserved = true;
                         order.last_command_time = time;
                         self.send(instrument.clock, time, Arrival::Submit(id));
                     }
                 }
             }
-            Command::Cancel(id) => self.send_for(id, Arrival::Cancel(id), |venue| venue.latency.cancel),
+            Command::Cancel(id) => {
+                if id >= first_new {
+                    self.exchange.orders.get_mut(id).cancels_under_way += 1;
+                }
+                self.send_for(id, Arrival::Cancel(id), |venue| venue.latency.cancel);
+            }
             Command::Amend {
                 order,
                 quantity,
                 limit,
                 trigger,
             } => {
+                if order >= first_new {
+                    self.exchange.orders.get_mut(order).amends_under_way += 1;
+                }
                 let arrival = Arrival::Amend {
                     order,
                     quantity,
@@ -68,19 +78,14 @@ impl Engine {
         }
     }
 
-    /// The new order itself is in the table already: admission must not count it twice.
-    fn admission(&self, strategy: u32, id: u64, request: &OrderRequest) -> Result<i64, Reason> {
-        debug_assert_eq!(self.exchange.orders.get(id).told_quantity, request.quantity);
-        admission::check(&self.exchange, &self.told, strategy, id, request)
-    }
-
     fn send_for(&mut self, id: u64, arrival: Arrival, latency: impl Fn(&Venue) -> i64) {
         let setup = Arc::clone(&self.exchange.setup);
         let now = self.exchange.now;
         let order = self.exchange.orders.get_mut(id);
         let instrument = &setup.instruments[order.request.instrument as usize];
         // Commands of one order arrive in the order given.
-        let time = (now + latency(&setup.venues[instrument.venue as usize])).max(order.last_command_time);
+        let time = now.saturating_add(latency(&setup.venues[instrument.venue as usize]));
+        let time = time.max(order.last_command_time);
         order.last_command_time = time;
         self.send(instrument.clock, time, arrival);
     }

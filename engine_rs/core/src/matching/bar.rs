@@ -7,7 +7,6 @@ use crate::arith::div_floor;
 use crate::exchange::{Exchange, Liquidity};
 use crate::market::UNSIZED;
 use crate::order::{Order, OrderType, Side, TimeInForce};
-use crate::reason::Reason;
 use crate::record::Record;
 use crate::setup::{BarMarket, BarPath, Sizes, SHARE_UNIT};
 
@@ -36,65 +35,67 @@ impl Exchange {
         let instrument = &setup.instruments[request.instrument as usize];
         let venue = &setup.venues[instrument.venue as usize];
         let market = &self.markets[request.instrument as usize];
-        if venue.bar_market == BarMarket::ThisClose
+        let is_at_close = venue.bar_market == BarMarket::ThisClose
             && request.order_type == OrderType::Market
-            && market.bar_end == venue_time
-        {
-            if let Some(close) = market.bar_close {
-                let leaves = order.leaves();
-                self.fill(id, close, leaves, Liquidity::Taker, true, venue_time);
-                return;
+            && market.bar_end == venue_time;
+        if let (true, Some(close)) = (is_at_close, market.bar_close) {
+            let mut path = Path {
+                instrument: request.instrument,
+                low: market.bar_range.0,
+                high: market.bar_range.1,
+                prices: [close; 4],
+                times: [venue_time; 4],
+                budget: market.bar_budget,
+                unsized_source: instrument.sizes == Sizes::None,
+            };
+            self.take_on_bar(id, close, venue_time, &mut path);
+            self.markets[request.instrument as usize].bar_budget = path.budget;
+        }
+        if !self.orders.get(id).is_ended() {
+            self.put_to_work(id);
+        }
+    }
+
+    /// What own orders may take of a bar in all: its share of the volume, in whole lots.
+    pub(crate) fn bar_budget(&self, index: u32, volume: i64) -> i64 {
+        let instrument = &self.setup.instruments[index as usize];
+        let venue = &self.setup.venues[instrument.venue as usize];
+        match instrument.sizes {
+            Sizes::None => UNSIZED,
+            Sizes::Full => {
+                let share = div_floor(volume as i128 * venue.max_share as i128, SHARE_UNIT) as i64;
+                share - share % instrument.lot
             }
         }
-        self.put_to_work(id);
     }
 
     /// A bar of the deciding kind: matches the orders that had arrived when it began.
     #[inline(never)]
-    pub(crate) fn match_bar(&mut self, index: u32, record: &Record, start: i64) {
+    ///
+    /// Gives what is left of the bar for orders that take its close.
+    pub(crate) fn match_bar(&mut self, index: u32, record: &Record, start: i64) -> i64 {
         let setup = Arc::clone(&self.setup);
         let instrument = &setup.instruments[index as usize];
         let venue = &setup.venues[instrument.venue as usize];
         let [open, high, low, close] = [record.a, record.b, record.c, record.d];
         let end = record.ts_event;
-        let high_first = match venue.bar_path {
-            BarPath::Ohlc => true,
-            BarPath::Nearer => {
-                let (up, down) = (high - open, open - low);
-                let (from_high, from_low) = (high - close, close - low);
-                // Nearer to the open first; equidistant: first the one farther from the close; still equal: the high.
-                (up, -from_high) <= (down, -from_low)
-            }
-            BarPath::Worst => match self.ledger.net[index as usize] {
-                0 => (high - open, -(high - close)) <= (open - low, -(close - low)),
-                net => net < 0,
-            },
-        };
         let length = end - start;
-        let (first, second) = if high_first { (high, low) } else { (low, high) };
-        let budget = match instrument.sizes {
-            Sizes::None => UNSIZED,
-            Sizes::Full => {
-                let share = div_floor(record.e as i128 * venue.max_share as i128, SHARE_UNIT) as i64;
-                share - share % instrument.lot
-            }
-        };
         let mut path = Path {
             instrument: index,
             low,
             high,
-            prices: [open, first, second, close],
+            prices: [open, open, open, close],
             times: [
                 start,
                 start + length / 3,
                 start + ((length as i128 * 2) / 3) as i64,
                 end,
             ],
-            budget,
+            budget: self.bar_budget(index, record.e),
             unsized_source: instrument.sizes == Sizes::None,
         };
         let takes_part = |order: &Order| {
-            order.entry <= start.saturating_add(venue.bar_grace_ns)
+            order.entry <= start.saturating_add(venue.bar_grace_ns).min(end)
                 && (order.expire == crate::event::ABSENT || order.expire >= end)
         };
         let ids: Vec<u64> = self.working[index as usize]
@@ -106,9 +107,19 @@ impl Exchange {
         for id in &ids {
             self.meet_open(*id, &mut path);
         }
+        // The position that the open leaves is what `worst` turns the path against.
+        let net = self.ledger.net[index as usize];
+        let is_high_first = match venue.bar_path {
+            BarPath::Ohlc => true,
+            BarPath::Worst if net != 0 => net < 0,
+            // Nearer to the open first; equidistant: first the one farther from the close; still equal: the high.
+            BarPath::Nearer | BarPath::Worst => (high - open, close - high) <= (open - low, low - close),
+        };
+        (path.prices[1], path.prices[2]) = if is_high_first { (high, low) } else { (low, high) };
         for segment in 0..3 {
             self.walk_segment(&ids, segment, &mut path);
         }
+        path.budget
     }
 
     /// Venue time of what happens to an order at a vertex: an order let in by grace was not there before its entry.
@@ -119,23 +130,26 @@ impl Exchange {
     /// Fills within the bar's budget; the price is moved by slippage for what takes at any price, never out of the bar.
     fn fill_on_bar(&mut self, id: u64, price: i64, liquidity: Liquidity, time: i64, path: &mut Path) {
         let order = self.orders.get(id);
-        let side = order.request.side;
         let size = order.leaves().min(path.budget);
         if size <= 0 {
             return;
         }
-        let price = if Exchange::bears_slippage(order) {
-            let instrument = &self.setup.instruments[path.instrument as usize];
-            let venue = &self.setup.venues[instrument.venue as usize];
-            let moved = price + side.sign() * venue.slippage_ticks * instrument.tick;
-            moved.clamp(path.low, path.high)
-        } else {
-            price
-        };
+        let price = self.bar_price(order, price, path);
         let filled = self.fill(id, price, size, liquidity, path.unsized_source, time);
         if !path.unsized_source {
             path.budget -= filled;
         }
+    }
+
+    /// The price that an order pays where the path stands at `price`.
+    fn bar_price(&self, order: &Order, price: i64, path: &Path) -> i64 {
+        if !Exchange::bears_slippage(order) {
+            return price;
+        }
+        let instrument = &self.setup.instruments[path.instrument as usize];
+        let venue = &self.setup.venues[instrument.venue as usize];
+        let moved = price + order.request.side.sign() * venue.slippage_ticks * instrument.tick;
+        moved.clamp(path.low, path.high)
     }
 
     fn meet_open(&mut self, id: u64, path: &mut Path) {
@@ -162,25 +176,20 @@ impl Exchange {
             } else if order.request.time_in_force.is_immediate() {
                 self.cancel_immediate(id, time);
             }
-        } else if side.better(open, order.limit) {
+        } else if side.better(open, order.limit) || (open == order.limit && self.touches(path.instrument)) {
             self.fill_on_bar(id, open, Liquidity::Maker, time, path);
         }
-    }
-
-    fn cancel_immediate(&mut self, id: u64, time: i64) {
-        let reason = match self.orders.get(id).request.time_in_force {
-            TimeInForce::FillOrKill => Reason::FillOrKill,
-            _ => Reason::ImmediateOrCancel,
-        };
-        self.cancel(id, time, reason);
     }
 
     /// Takes at `price` what the budget gives; judges IOC and FOK.
     fn take_on_bar(&mut self, id: u64, price: i64, time: i64, path: &mut Path) {
         let order = self.orders.get(id);
         let time_in_force = order.request.time_in_force;
-        if time_in_force == TimeInForce::FillOrKill && order.leaves() > path.budget {
-            return self.cancel_immediate(id, time);
+        if time_in_force == TimeInForce::FillOrKill {
+            let take = [(self.bar_price(order, price, path), order.leaves())];
+            if order.leaves() > path.budget || !self.can_pay(id, &take, Liquidity::Taker) {
+                return self.cancel_immediate(id, time);
+            }
         }
         self.fill_on_bar(id, price, Liquidity::Taker, time, path);
         let order = self.orders.get(id);

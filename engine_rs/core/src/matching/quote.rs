@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::exchange::{Exchange, Liquidity};
 use crate::lifecycle::State;
-use crate::market::{slipped, UNSIZED};
+use crate::market::{slipped, Piece, UNSIZED};
 use crate::order::{QueueAhead, Side, TimeInForce};
 use crate::reason::Reason;
-use crate::setup::Source;
+use crate::setup::{BeyondTop, Source};
 
 impl Exchange {
     /// An order that takes from the quote: market, or limit as far as the quote allows.
@@ -23,24 +23,26 @@ impl Exchange {
         let limit = request.order_type.has_limit().then_some(order.limit);
         let leaves = order.leaves();
         let bears_slippage = Exchange::bears_slippage(order);
-        let unsized_source = market.opposite(request.side).size == UNSIZED;
+        // All at the top: what is beyond the size shown was never shown.
+        let unsized_source = market.opposite(request.side).size == UNSIZED || venue.beyond_top == BeyondTop::All;
         let has_market = market.opposite(request.side).is_present() && !market.is_crossed();
         let pieces = market.plan(instrument, venue, request.side, leaves, limit);
-        let planned: i64 = pieces.iter().map(|piece| piece.size).sum();
-        if request.time_in_force == TimeInForce::FillOrKill && planned < leaves {
-            let reason = if has_market {
-                Reason::FillOrKill
-            } else {
-                Reason::NoMarket
-            };
-            return self.cancel(id, venue_time, reason);
-        }
-        for piece in pieces {
-            let price = if bears_slippage {
+        let price_of = |piece: &Piece| {
+            if bears_slippage {
                 slipped(instrument, venue, request.side, piece.price)
             } else {
                 piece.price
-            };
+            }
+        };
+        if request.time_in_force == TimeInForce::FillOrKill && (has_market || limit.is_some()) {
+            let dry_run: Vec<(i64, i64)> = pieces.iter().map(|piece| (price_of(piece), piece.size)).collect();
+            let planned: i64 = dry_run.iter().map(|row| row.1).sum();
+            if planned < leaves || !self.can_pay(id, &dry_run, Liquidity::Taker) {
+                return self.cancel_immediate(id, venue_time);
+            }
+        }
+        for piece in pieces {
+            let price = price_of(&piece);
             let filled = self.fill(id, price, piece.size, Liquidity::Taker, unsized_source, venue_time);
             self.markets[index].opposite_mut(request.side).take(piece.level, filled);
             if self.orders.get(id).is_ended() {
@@ -81,9 +83,11 @@ impl Exchange {
         if (ask.is_present() && ask.price <= working.highest_buy_limit)
             || (bid.is_present() && bid.price >= working.lowest_sell_limit)
         {
-            let buys = self.in_turn(index, Side::Buy, |order| ask.is_present() && ask.price <= order.limit);
-            let sells = self.in_turn(index, Side::Sell, |order| bid.is_present() && bid.price >= order.limit);
-            for (side, ids) in self.sides_in_turn(buys, sells) {
+            let lot = self.setup.instruments[index as usize].lot;
+            let (gives_asks, gives_bids) = (ask.free(0, lot) > 0, bid.free(0, lot) > 0);
+            let buys = self.in_turn(index, Side::Buy, |order| gives_asks && ask.price <= order.limit);
+            let sells = self.in_turn(index, Side::Sell, |order| gives_bids && bid.price >= order.limit);
+            for (side, ids) in self.sides_in_turn(buys, sells, |_| true) {
                 for id in ids {
                     self.fill_resting_at_quote(id, index, side, venue_time);
                 }
@@ -133,6 +137,8 @@ impl Exchange {
                 order.queue = QueueAhead::Known(0);
             } else if own.price == order.limit {
                 order.queue = match order.queue {
+                    // A feed without sizes says nothing of the queue.
+                    queue if own.size == UNSIZED => queue,
                     QueueAhead::Unknown => QueueAhead::Known(own.size),
                     QueueAhead::Known(ahead) => QueueAhead::Known(ahead.min(own.size)),
                 };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::exchange::{Exchange, Liquidity};
 use crate::lifecycle::State;
 use crate::market::{slipped, UNSIZED};
-use crate::order::{Order, QueueAhead, Side};
+use crate::order::{Order, QueueAhead, Side, TimeInForce};
 use crate::reason::Reason;
 use crate::record::{Record, SIDE_BUY, SIDE_SELL};
 use crate::setup::{PrintAtLimit, Sizes, Source};
@@ -35,6 +35,10 @@ impl Exchange {
         } else {
             last
         };
+        let is_whole = request.time_in_force == TimeInForce::FillOrKill;
+        if is_whole && !self.can_pay(id, &[(price, leaves)], Liquidity::Taker) {
+            return self.cancel_immediate(id, venue_time);
+        }
         self.fill(id, price, leaves, Liquidity::Taker, true, venue_time);
     }
 
@@ -42,7 +46,7 @@ impl Exchange {
     #[inline(never)]
     pub(crate) fn match_trade(&mut self, index: u32, record: &Record, is_late: bool, venue_time: i64) {
         let instrument = &self.setup.instruments[index as usize];
-        if !instrument.source.has_trades() || self.markets[index as usize].is_crossed() {
+        if !instrument.source.has_trades() || self.is_crossed(index) {
             return;
         }
         let is_trade_source = instrument.source == Source::Trade;
@@ -64,7 +68,7 @@ impl Exchange {
                 record.b
             };
             let mut own_fills = 0;
-            for (_, ids) in self.sides_in_turn(buys, sells) {
+            for (_, ids) in self.sides_in_turn(buys, sells, |order| self.print_reaches(order, price, size) > 0) {
                 for id in ids {
                     own_fills += self.fill_resting_at_print(id, index, price, size, own_fills, venue_time);
                 }
@@ -109,6 +113,18 @@ impl Exchange {
             .collect()
     }
 
+    /// How much of a print of this size gets past the queue ahead of a resting order that it serves.
+    fn print_reaches(&self, order: &Order, price: i64, size: i64) -> i64 {
+        let instrument = &self.setup.instruments[order.request.instrument as usize];
+        let at_limit = self.setup.venues[instrument.venue as usize].print_at_limit;
+        match order.queue {
+            _ if price != order.limit => size,
+            QueueAhead::Known(ahead) => (size - ahead).max(0),
+            QueueAhead::Unknown if instrument.source == Source::Trade && at_limit == PrintAtLimit::All => size,
+            QueueAhead::Unknown => 0,
+        }
+    }
+
     /// Gives what was filled of one resting order by one print: `own_fills` is what own orders before it got of the same print.
     fn fill_resting_at_print(
         &mut self,
@@ -121,23 +137,15 @@ impl Exchange {
     ) -> i64 {
         let instrument = &self.setup.instruments[index as usize];
         let lot = instrument.lot;
-        let at_limit = self.setup.venues[instrument.venue as usize].print_at_limit;
         let unsized_source = size == UNSIZED;
-        let is_trade_source = instrument.source == Source::Trade;
+        let reaches = self.print_reaches(self.orders.get(id), price, size);
         let order = self.orders.get_mut(id);
         let limit = order.limit;
-        let ahead = if price != limit {
+        if price != limit {
             // Through the limit: the queue there is gone.
             order.queue = QueueAhead::Known(0);
-            0
-        } else {
-            match order.queue {
-                QueueAhead::Known(ahead) => ahead,
-                QueueAhead::Unknown if is_trade_source && at_limit == PrintAtLimit::All => 0,
-                QueueAhead::Unknown => return 0,
-            }
-        };
-        let reaches = (size - ahead - own_fills).max(0);
+        }
+        let reaches = (reaches - own_fills).max(0);
         let reaches = if unsized_source {
             reaches
         } else {
