@@ -54,8 +54,8 @@ def build() -> App:
     data.command(
         "replay.cli.data:convert", name="convert", help="Convert CSV, NDJSON and captures to tapes, tapes to CSV."
     )
-    data.command("replay.cli.data:info", name="info", help="Describe a tape or another data file.")
-    data.command("replay.cli.data:head", name="head", help="Print the first records of a data file.")
+    data.command("replay.cli.data:info", name="info", help="Describe tapes: what they hold, and what is odd in it.")
+    data.command("replay.cli.data:head", name="head", help="Print the first records of a tape.")
     app.command(data)
     app.command(
         "replay.cli.demo:demo",

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from replay.result import Result
 
-SEED = 7
-"""Seed of the demo's market and of its run: its digest is a golden test."""
-
 RUN_FILE = """\
 # The demo's run. Change it and run it again: replay backtest runs/demo/run.toml
 [run]
@@ -66,6 +63,10 @@ cash = { USD = "100000" }
 """
 
 
+QUIET_SESSION = ("metrics.port=0", "log.level=warning")
+"""What the paper session of the demo has of its own: it takes any free port, so that a real one is not in its way."""
+
+
 class Run(NamedTuple):
     """One of the three runs of the demo."""
 
@@ -88,12 +89,13 @@ def demo(
     run_file = out / "run.toml"
     run_file.write_text(RUN_FILE)
     config = load(run_file)
+    session_config = load(run_file, sets=QUIET_SESSION)
     for name in ("backtest", "replay", "session"):
         shutil.rmtree(out / name, ignore_errors=True)
     runs = [
         _timed("backtest", lambda progress: modes.backtest(config, out=out / "backtest", progress=progress)),
         _timed("replay", lambda progress: modes.play(config, speed="max", out=out / "replay", progress=progress)),
-        _timed("paper", lambda progress: modes.paper(config, out / "session", progress=progress)),
+        _timed("paper", lambda progress: modes.paper(session_config, out / "session", progress=progress)),
     ]
     print(runs[0].result.report())
     print()
@@ -111,10 +113,10 @@ def make_market(path: Path) -> None:
     """Write the synthetic market, unless this version has written it here before."""
     from replay import data
 
-    if data.is_synthetic_tape(path, seed=SEED):
+    if data.is_synthetic_tape(path):
         return
     with Progress("synthetic market") as progress:
-        data.synthetic_tape(path, seed=SEED, progress=progress)
+        data.synthetic_tape(path, progress=progress)
 
 
 def _timed(name: str, run: Callable[[Progress], Result]) -> Run:

@@ -140,16 +140,3 @@ def test_a_time_that_cannot_be_read_names_its_option(tmp_path: Path) -> None:
     done = replay("play", "--from", "yesterday", folder=tmp_path)
     assert done.returncode == 2
     assert "--from: 'yesterday' is not a time" in done.stderr
-
-
-def test_a_missing_strategy_file_is_named_with_the_line_that_names_it(tmp_path: Path) -> None:
-    (tmp_path / "strategies").mkdir()
-    (tmp_path / "strategies" / "sma_crosss.py").write_text("")
-    (tmp_path / "run.toml").write_text(RUN_FILE)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "btcusdt-1m.csv.gz").write_bytes(b"")
-    done = replay("backtest", folder=tmp_path)
-    assert done.returncode == 2
-    assert "run.toml:8: there is no strategy file" in done.stderr
-    assert "did you mean 'sma_crosss.py'?" in done.stderr
-    assert "Traceback" not in done.stderr

@@ -139,6 +139,15 @@ def test_a_strategy_that_raises_shows_its_own_traceback_and_the_tick(command: li
         assert json.loads((folder / "out" / "result.json").read_text())["interrupted"] is True
 
 
+def test_a_missing_strategy_file_is_named_with_the_line_that_names_it(folder: Path) -> None:
+    (folder / "strategies" / "sma_cross.py").rename(folder / "strategies" / "sma_crosss.py")
+    done = replay("backtest", folder=folder)
+    assert done.returncode == 2
+    assert "run.toml:7: there is no strategy file" in done.stderr
+    assert "did you mean 'sma_crosss.py'?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_missing_feed_is_named(folder: Path) -> None:
     (folder / "data" / "bars.csv").unlink()
     done = replay("backtest", folder=folder)
@@ -259,6 +268,45 @@ def test_a_replay_run_by_keys_has_the_digest_of_the_backtest(folder: Path) -> No
     terminal.expect("folder b")
     assert terminal.code() == 0
     assert replay("verify", "a", "b", folder=folder).returncode == 0
+
+
+def test_data_commands_convert_describe_and_show(folder: Path) -> None:
+    done = replay(
+        "data", "convert", "data/bars.csv", "bars.npy", "--symbol", "BTCUSDT", "--decimals", "2,8", folder=folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"{BARS} records" in done.stdout
+    described = replay("data", "info", "bars.npy", folder=folder)
+    assert f"BTCUSDT   {BARS} bar" in described.stdout
+    shown = replay("data", "head", "bars.npy", "-n", "2", folder=folder)
+    assert len(shown.stdout.splitlines()) == 2
+    for number, feed in enumerate((["--feed", "bars.npy"], [])):
+        assert replay("backtest", "--out", f"out{number}", *feed, folder=folder).returncode == 0
+    assert replay("verify", "out0", "out1", folder=folder).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["convert"], "there is nothing to convert"),
+        (["convert", "data/bars.csv"], "there is nothing to convert"),
+        (["convert", "data/none.csv", "x.npy"], "there is no such file"),
+        (["convert", "data/bars.csv", "x.npy"], "give the symbol"),
+        (["convert", "data/bars.csv", "x.xls", "--symbol", "X"], "says no format to write"),
+        (["convert", "data/bars.csv", "x.npy", "--records", "bars"], "--records"),
+        (["info"], "there is nothing to describe"),
+        (["info", "data/none.npy"], "there is no such file"),
+        (["head"], "TAPE"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_a_wrong_data_command_is_a_short_message_and_code_2(arguments: list[str], words: str, folder: Path) -> None:
+    done = replay("data", *arguments, folder=folder)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 5
+    assert not (folder / "x.npy").exists()
 
 
 def wait_until(condition: object, timeout: float = 20) -> None:
