@@ -59,8 +59,7 @@ class EngineMissing(UsageError):
     def __init__(self, reason: str = "replay._engine is not installed") -> None:
         super().__init__(
             f"the compiled engine is missing ({reason})",
-            remedy="install Rust (https://rustup.rs), then run `./dev setup` in the source folder, "
-            "or `pip install --force-reinstall --no-binary tickreplay tickreplay`",
+            remedy="install Rust (https://rustup.rs), then run `./dev setup`, or `pip install .`, in the source folder",
         )
         self.reason = reason
 

@@ -10,6 +10,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -214,14 +215,58 @@ def test_an_interrupted_replay_keeps_a_partial_result_with_code_130(number: sign
     assert json.loads((folder / "out" / "result.json").read_text())["interrupted"] is True
 
 
+WITHOUT_ENGINE = """
+import sys
+sys.modules["replay._engine"] = None
+from replay.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("command", [["backtest"], ["play"], ["paper"], ["demo"], ["verify", "run.toml"]])
+def test_without_the_engine_each_command_says_what_to_do(command: list[str], folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_ENGINE, *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "the compiled engine is missing" in done.stderr
+    assert "install Rust" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_named(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = replay("paper", "--set", f"metrics.port={port}", folder=folder)
+    assert done.returncode == 2
+    assert f"port {port} on 127.0.0.1 is in use" in done.stderr
+
+
+def test_progress_at_a_terminal_shows_rate_and_remaining_time(folder: Path) -> None:
+    code = (
+        "import time\n"
+        "from replay.cli.screen import Progress\n"
+        "with Progress('run') as progress:\n"
+        "    for done in range(30):\n"
+        "        progress(done, 100, 0)\n"
+        "        time.sleep(0.05)\n"
+    )
+    (folder / "progress.py").write_text(code)
+    terminal = Terminal(folder, "progress.py", module=False)
+    terminal.expect("of 100 records")
+    terminal.expect("/s, ")
+    terminal.expect(" left")
+    assert terminal.code() == 0
+
+
 class Terminal:
     """A program on a pseudo terminal."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, module: bool = True) -> None:
         self.process, self.descriptor = pty.fork()
         if self.process == 0:
             os.chdir(folder)
-            os.execv(sys.executable, [sys.executable, "-m", "replay", *arguments])
+            os.execv(sys.executable, [sys.executable, *(["-m", "replay"] if module else []), *arguments])
         self.seen = ""
 
     def press(self, keys: str) -> None:
