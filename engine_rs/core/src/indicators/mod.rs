@@ -104,16 +104,25 @@ impl Scale {
 
     /// f64(sum) / f64(count * unit): a price for count 1, the mean of exactly summed prices above.
     fn mean(self, sum: i128, count: u32) -> f64 {
-        let divisor = count as i128 * self.unit;
-        match (i64::try_from(sum), i64::try_from(divisor)) {
-            // The same numbers by the machine's own conversion.
-            (Ok(sum), Ok(divisor)) => sum as f64 / divisor as f64,
-            _ => sum as f64 / divisor as f64,
-        }
+        float(sum) / self.divisor(count)
+    }
+
+    /// f64(count * unit).
+    fn divisor(self, count: u32) -> f64 {
+        float(count as i128 * self.unit)
     }
 
     fn unit(self) -> f64 {
         self.unit as f64
+    }
+}
+
+/// The nearest float; by the machine's own conversion where the number fits, which rounds alike.
+#[inline]
+fn float(number: i128) -> f64 {
+    match i64::try_from(number) {
+        Ok(number) => number as f64,
+        Err(_) => number as f64,
     }
 }
 

@@ -4,12 +4,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::window::Window;
-use super::{check_period, IndicatorError, Scale};
+use super::{check_period, float, IndicatorError, Scale};
 
 /// The mean of the last n prices: f64(sum) / f64(n * unit), from an exact integer sum, so that it never drifts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sma {
-    scale: Scale,
+    /// f64(n * unit).
+    divisor: f64,
     window: Window,
     sum: i128,
 }
@@ -18,8 +19,8 @@ impl Sma {
     /// Errors: a period out of range.
     pub fn new(period: u32, scale: Scale) -> Result<Sma, IndicatorError> {
         Ok(Sma {
-            scale,
-            window: Window::new(check_period(period, 1)?),
+            divisor: scale.divisor(check_period(period, 1)?),
+            window: Window::new(period),
             sum: 0,
         })
     }
@@ -30,9 +31,7 @@ impl Sma {
     }
 
     pub fn value(&self) -> Option<f64> {
-        self.window
-            .is_full()
-            .then(|| self.scale.mean(self.sum, self.window.length()))
+        self.window.is_full().then(|| float(self.sum) / self.divisor)
     }
 }
 
