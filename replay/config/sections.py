@@ -160,7 +160,7 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     price: which price the bars are of.
     """
 
-    uri: str
+    uri: Annotated[str, msgspec.Meta(min_length=1)]
     records: Literal["quote", "trade", "bar"] | None = None
     symbol: str | SymbolColumn | None = None
     bar: DurationText | None = None

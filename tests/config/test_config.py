@@ -117,6 +117,12 @@ def test_a_byte_order_mark_and_carriage_returns_change_nothing(tmp_path: Path) -
 
 
 CASES = [
+    ("[run]", "run = 5\n[rum]", 1, "run must be a table, not an integer", None),
+    ("[[feed]]", "[feed]", 11, "feed must be a list", "[[feed]] with two brackets"),
+    ('"data/btcusdt-1m.csv.gz"', '""', 12, "feed.0.uri must be text in quotes of length >= 1", None),
+    ('base = "BTC"', 'base = "BTC"\nsessions = 5', 29, "sessions must be a list", None),
+    ('base = "BTC"', 'base = "BTC"\nsessions = [["2024-01-01"]]', 29, "sessions.0 must be a list of length 2", None),
+    ('USDT = "100000"', "USDT = true", 37, "account.cash.USDT must be a decimal number", None),
     # text before, text after, line, words of the message, words of the remedy
     ("seed = 7", "sed = 7", 2, "unknown key 'sed' in [run]", "did you mean 'seed'? choices: seed, from, until"),
     ("seed = 7", "zzz = 7", 2, "unknown key 'zzz' in [run]", "choices: seed, from, until"),
