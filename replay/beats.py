@@ -22,6 +22,8 @@ QUIET_NS = 1_000_000_000
 
 ALL_VENUES = -1
 
+_FEW = 64
+
 
 class ClockBeats:
     """Knows when each venue was last heard of, and makes the Clock records that are due."""
@@ -30,20 +32,20 @@ class ClockBeats:
         self, venue_of_instrument: Sequence[int], quiet_ns: Sequence[int], *, silence_ns: int = SILENCE_NS
     ) -> None:
         """Take the venue of each instrument and the `quiet` of each venue."""
-        self._venue_of_instrument = np.array(venue_of_instrument, dtype=np.int64)
+        self._venue_of_instrument = list(venue_of_instrument)
         self._quiet_ns = list(quiet_ns)
         self._silence_ns = silence_ns
         self._heard_ns: list[int] | None = None
         self._last_timer_ns: int | None = None
 
     def heard(self, batch: NDArray[Any], wall_ns: int) -> None:
-        """Take note of records that came in from outside."""
+        """Take note of records that came in from a feed: ticks, no beats."""
         heard_ns = self._start(wall_ns)
-        ticks = batch[(batch["kind"] != Kind.CLOCK) & (batch["kind"] != Kind.COMMAND)]
-        instruments = ticks["instrument"]
-        known = instruments[instruments < len(self._venue_of_instrument)]
-        for venue in np.unique(self._venue_of_instrument[known]).tolist():
-            heard_ns[venue] = wall_ns
+        instruments = batch["instrument"]
+        known = instruments.tolist() if len(batch) <= _FEW else np.unique(instruments).tolist()
+        for instrument in set(known):
+            if instrument < len(self._venue_of_instrument):
+                heard_ns[self._venue_of_instrument[instrument]] = wall_ns
 
     def due(self, wall_ns: int, timer_ns: int | None) -> NDArray[Any] | None:
         """Give the Clock records that are due now, or None; `timer_ns` is when the engine's next timer is due."""

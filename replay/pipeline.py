@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 PENDING_BYTES_MAX = 32 << 20
 """How much of the journal may wait for a commit before the feed has to wait, too."""
 
+INBOX_ROWS_MAX = 65_536
+"""How many records of a live feed may wait; then the feed has to wait, too."""
+
 FLUSH_EVERY_NS = 1_000_000_000
+
+OBSERVED_BYTES = 4_096 * RECORD_BYTES
+"""How much of the tape is shown to the observer at once, where batches are smaller."""
 
 ProgressCall = Callable[[int, int | None, int | None], None]
 """Called with records done, records in all (None: unknown) and tape time, now and then."""
@@ -171,6 +177,8 @@ class Pipeline:
         """How long the dead letters were at the end of a journal that was run again."""
         self._journaled_cursor: bytes | None = None
         self._flush_at_ns = 0
+        self._unobserved: list[NDArray[np.uint8]] = []
+        self._unobserved_bytes = 0
         self._source_ended = False
 
     # -- the step that both loops share
@@ -213,7 +221,17 @@ class Pipeline:
             self.counters.batches += 1
             self.counters.batch_seconds.observe((time.perf_counter_ns() - started_ns) / 1e9)
         if self.observer is not None:
-            self.observer.add_records(records.from_bytes(admitted))
+            self._unobserved.append(admitted)
+            self._unobserved_bytes += len(admitted)
+            if self._unobserved_bytes >= OBSERVED_BYTES:
+                self._observe()
+
+    def _observe(self) -> None:
+        """Show the observer what went by since the last time: many small batches as one."""
+        if self.observer is not None and self._unobserved:
+            pieces, self._unobserved, self._unobserved_bytes = self._unobserved, [], 0
+            joined = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+            self.observer.add_records(records.from_bytes(joined))
 
     def collect(self) -> None:
         """Take what the engine decided; without a journal the sinks see it at once."""
@@ -294,33 +312,22 @@ class Pipeline:
         self._source_ended = True
 
     async def _run_live(self, committer: _Committer) -> None:
-        loop = asyncio.get_running_loop()
-        source = self.feed.batches_async(self.cursor)
-        stopping = asyncio.ensure_future(self.stop.event(loop).wait())
-        fetching = asyncio.ensure_future(anext(source))
-        try:
+        async with _Inbox(self.feed.batches_async(self.cursor), self.stop) as inbox:
             while not self.stop.requested:
-                waiting: set[asyncio.Future[Any]] = {fetching, stopping}
-                await asyncio.wait(waiting, timeout=self._idle_seconds(), return_when=asyncio.FIRST_COMPLETED)
-                if fetching.done():
-                    try:
-                        batch = fetching.result()
-                    except StopAsyncIteration:
-                        self._source_ended = True
-                        return
+                await inbox.wait(self._idle_seconds())
+                batch = inbox.take()
+                if batch is not None:
                     if self._ends_before(batch):
-                        self._source_ended = True
-                        return
+                        break
                     if self.beats is not None:
                         self.beats.heard(batch.records, self._wall_ns())
                     await self._pace(self._take(batch), committer)
-                    fetching = asyncio.ensure_future(anext(source))
+                elif inbox.has_ended:
+                    break
                 self._beat()
                 await committer.poll()
                 self._report()
-        finally:
-            await _cancel(stopping, fetching)
-            await _close_source(source)
+            self._source_ended = not self.stop.requested
 
     async def _pace(self, admitted: NDArray[np.uint8], committer: _Committer) -> None:
         rows = len(admitted) // RECORD_BYTES
@@ -385,6 +392,7 @@ class Pipeline:
     def _report(self) -> None:
         now_ns = time.monotonic_ns()
         if self.observer is not None and self.journal is not None and now_ns >= self._flush_at_ns:
+            self._observe()
             self._flush_at_ns = now_ns + FLUSH_EVERY_NS
             self.observer.flush()
         if self._progress is not None:
@@ -410,6 +418,7 @@ class Pipeline:
         self._commit_last(closes=True)
 
     def _commit_last(self, *, closes: bool) -> None:
+        self._observe()
         if self.journal is None:
             self.outbox.release(0)
             return
@@ -480,13 +489,73 @@ class _Committer:
             self._finish()
 
 
-async def _cancel(*futures: asyncio.Future[Any]) -> None:
-    for future in futures:
-        future.cancel()
-    await asyncio.gather(*futures, return_exceptions=True)
+class _Inbox:
+    """Reads a live feed ahead; what came in while the last batch was run is taken as one."""
 
+    def __init__(self, source: AsyncIterator[Batch], stop: Stop) -> None:
+        self.has_ended = False
+        self._source = source
+        self._stop = stop
+        self._batches: list[Batch] = []
+        self._rows = 0
+        self._error: BaseException | None = None
+        self._ready: asyncio.Event
+        self._space: asyncio.Event
+        self._reading: asyncio.Task[None]
 
-async def _close_source(source: AsyncIterator[Any]) -> None:
-    close = getattr(source, "aclose", None)
-    if close is not None:
-        await close()
+    async def __aenter__(self) -> Self:
+        self._ready = self._stop.event(asyncio.get_running_loop())
+        self._space = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+        return self
+
+    async def wait(self, seconds: float | None) -> None:
+        """Wait for records, a stop, or so long."""
+        if self._ready.is_set() or seconds == 0.0:
+            await asyncio.sleep(0)
+            return
+        timer = None
+        if seconds is not None:
+            timer = asyncio.get_running_loop().call_later(seconds, self._ready.set)
+        try:
+            await self._ready.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def take(self) -> Batch | None:
+        """Take all that has come in as one batch; raise what the feed raised, once its last batch is taken."""
+        self._ready.clear()
+        self._space.set()
+        batches, self._batches, self._rows = self._batches, [], 0
+        if not batches:
+            if self._error is not None:
+                raise self._error
+            return None
+        if len(batches) == 1:
+            return batches[0]
+        joined = np.concatenate([batch.records.view(np.uint8) for batch in batches]).view(records.RECORD)
+        dead = [letter for batch in batches for letter in batch.dead]
+        return batches[-1]._replace(records=joined, dead=dead)
+
+    async def _read(self) -> None:
+        try:
+            async for batch in self._source:
+                self._batches.append(batch)
+                self._rows += len(batch.records)
+                self._ready.set()
+                if self._rows >= INBOX_ROWS_MAX:
+                    self._space.clear()
+                    await self._space.wait()
+        except Exception as error:  # noqa: BLE001 - raised by `take`, in the task that runs the pipeline
+            self._error = error
+        finally:
+            self.has_ended = self._error is None
+            self._ready.set()
+
+    async def __aexit__(self, *error: object) -> None:
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+        close = getattr(self._source, "aclose", None)
+        if close is not None:
+            await close()

@@ -49,7 +49,8 @@ def test_a_marked_password_appears_in_no_line(form: str) -> None:
         "a", password=canary, sasl_plain_password=canary, api_key=canary, nested={"token": canary, "list": [canary[:0]]}
     )
     log.info("b", uri=f"kafka://user:{canary}@host:9092/topic")
-    log.info("connecting with password=" + canary + f" and secret: '{canary}'")
+    message = f"connecting with password={canary} and secret: '{canary}'"
+    log.info(message)
     log.info("c", text=f'{{"client_secret": "x"}} token={canary}', authorization=f"Bearer {canary}")
     try:
         raise ValueError(f"cannot reach kafka://user:{canary}@host")
