@@ -20,7 +20,7 @@ import msgspec
 from replay.beats import QUIET_NS, ClockBeats
 from replay.config import DurationText, RunConfig, TimeText, resolved
 from replay.deadletters import DeadLetterWriter
-from replay.errors import EngineMissing, UsageError
+from replay.errors import EngineMissing, HaltError, StrategyError, UsageError
 from replay.eventtext import Names
 from replay.journal import Journal, JournalReader
 from replay.merge import merge
@@ -227,6 +227,7 @@ class _Run:
     folder: Path | None
     event_log: EventLog | None = None
     served_port: int | None = None
+    recover_s: float = 0.0
     run_s: float = 0.0
 
     @property
@@ -262,6 +263,7 @@ class _Run:
     def recover(self, session: Session, names: Names, options: dict[str, Any]) -> tuple[Recovery, Journal]:
         """Bring the session to where its journal ends, and open the journal for what comes."""
         assert self.event_log is not None
+        started_s = time.perf_counter()
         self.info.state = "recovering"
         try:
             recovery, reader = session.recover(self.pipeline, self.event_log, names)
@@ -274,6 +276,7 @@ class _Run:
             self._keep_partial(error)
             raise
         self.pipeline.journal = journal
+        self.recover_s = time.perf_counter() - started_s
         return recovery, journal
 
     def result(self) -> Result:
@@ -293,13 +296,16 @@ class _Run:
             digest=self.opened.engine.digest(),
             state=self.opened.engine.state(),
             counts=self._counts(),
-            timings={"open": self.opened.opened_s, "run": self.run_s},
+            timings=self._timings(),
             interrupted=self.pipeline.is_interrupted,
             extra=self._extra(),
         )
         if self.folder is not None:
             write_file(self.folder / METRICS_FILE, self.collector)
         return result
+
+    def _timings(self) -> dict[str, float]:
+        return {"open": self.opened.opened_s, "recover": self.recover_s, "run": self.run_s}
 
     def _counts(self) -> dict[str, Any]:
         counters = self.pipeline.counters
@@ -337,7 +343,7 @@ class _Run:
         self.builder.finish(
             digest=self.opened.engine.digest(),
             counts=self._counts(),
-            timings={"open": self.opened.opened_s, "run": self.run_s},
+            timings=self._timings(),
             interrupted=True,
             extra={**self._extra(), "failure": {"kind": type(error).__name__, "message": str(error)}},
         )
@@ -565,7 +571,10 @@ def _own_version() -> str:
 
 
 def rerun_session(folder: Path, events: Path) -> Names:
-    """Run the journal of a session as a backtest and write its event log to `events`."""
+    """Run the journal of a session as a backtest and write its event log to `events`.
+
+    Where the session ended because its strategy raised, so does this; what was decided until then is there to compare.
+    """
     engine_class, sequencer_class = _engine_classes()
     config = stored_config(folder)
     setup = (folder / SETUP_FILE).read_bytes()
@@ -576,7 +585,8 @@ def rerun_session(folder: Path, events: Path) -> Names:
         feed=feed, sequencer=sequencer_class(setup), engine=engine, outbox=outbox, dead_letters=DeadLetterWriter(None)
     )
     try:
-        pipeline.run()
+        with contextlib.suppress(StrategyError, HaltError):
+            pipeline.run()
     finally:
         outbox.close()
     return Names.of_setup(setup, engine.ledger_scales())

@@ -210,22 +210,25 @@ def test_stopping_a_replay_keeps_a_partial_result() -> None:
 def test_one_step_releases_one_record_and_next_fill_stops_at_a_fill() -> None:
     controls = PlayControls(1.0, paused=True)
     seen: list[int] = []
+    done = [0]
+
+    def settled(at_least: int) -> int:
+        for _ in range(1_000):
+            if done[0] >= at_least and controls.state.paused:
+                break
+            time.sleep(0.01)
+        time.sleep(0.05)
+        return done[0]
 
     def press() -> None:
-        time.sleep(0.2)
-        seen.append(done[0])
+        seen.append(settled(0))
         controls.step()
-        time.sleep(0.2)
-        seen.append(done[0])
+        seen.append(settled(1))
         controls.step(10)
-        time.sleep(0.2)
-        seen.append(done[0])
+        seen.append(settled(11))
         controls.next_fill()
-        time.sleep(1.0)
-        seen.append(done[0])
+        seen.append(settled(12))
         controls.stop()
-
-    done = [0]
 
     def progress(records: int, _total: int | None = None, _now_ns: int | None = None) -> None:
         done[0] = records

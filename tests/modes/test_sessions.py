@@ -245,6 +245,7 @@ def test_a_strategy_that_raises_closes_the_journal_and_raises_again_when_started
         reader = JournalReader(folder / "journal")
         assert sum(len(frame.records) for frame in reader.frames()) > 100
         assert reader.torn is None
+        assert verify(folder).equal
 
 
 def test_no_sink_sees_an_effect_whose_frame_is_not_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
