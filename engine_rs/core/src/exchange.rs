@@ -232,7 +232,12 @@ impl Exchange {
             let reason = Reason::of_ended(self.orders.get(id).state);
             self.decide(EventKind::CancelRejected, id, venue_time, reason);
         } else {
-            self.cancel(id, venue_time, Reason::Requested);
+            let reason = if self.orders.get(id).is_canceled_by_operator {
+                Reason::Operator
+            } else {
+                Reason::Requested
+            };
+            self.cancel(id, venue_time, reason);
         }
     }
 

@@ -154,6 +154,8 @@ pub struct Order {
     pub told_trigger: i64,
     pub told_triggered: bool,
     pub cancels_under_way: u32,
+    /// An operator's command cancels it.
+    pub is_canceled_by_operator: bool,
     pub amends_under_way: u32,
 
     /// Arrival of its latest command: no later command overtakes it.
@@ -192,6 +194,7 @@ impl Order {
             told_trigger: request.trigger,
             told_triggered: false,
             cancels_under_way: 0,
+            is_canceled_by_operator: false,
             amends_under_way: 0,
             last_command_time: ABSENT,
             reserve_price: 0,

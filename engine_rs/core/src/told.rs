@@ -27,7 +27,7 @@ pub fn apply(setup: &Setup, orders: &mut OrderTable, ledger: &mut Ledger, event:
             order.told_trigger = event.trigger;
         }
         kind if kind == EventKind::Canceled as u8 => {
-            if event.reason == Reason::Requested as u16 {
+            if event.reason == Reason::Requested as u16 || event.reason == Reason::Operator as u16 {
                 order.cancels_under_way = order.cancels_under_way.saturating_sub(1);
             }
             order.told_state = State::Canceled;

@@ -101,7 +101,9 @@ impl Engine {
         let cancels = self.cancellable(strategy, None);
         self.calling = Some(strategy);
         for id in cancels {
-            self.exchange.orders.get_mut(id).cancels_under_way += 1;
+            let order = self.exchange.orders.get_mut(id);
+            order.cancels_under_way += 1;
+            order.is_canceled_by_operator = true;
             self.commands.push(Command::Cancel(id));
         }
         if self.record.a == OperatorCommand::Flatten as i64 {
