@@ -66,6 +66,9 @@ class Strategy:
                 setattr(self, name, params[name])
             elif parameter.default is REQUIRED:
                 raise TypeError(f"{type(self).__name__} needs its parameter {name!r}")
+            else:
+                # On the instance a handler reads it some 10 ns sooner than on the class.
+                setattr(self, name, parameter.default)
 
     @classmethod
     def parameters(cls) -> dict[str, Parameter]:

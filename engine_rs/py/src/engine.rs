@@ -155,21 +155,7 @@ impl Engine {
         let records = records_of(py, &buffer)?;
         let mut position = 0;
         loop {
-            let step = {
-                let mut engine = self.cell.borrow_mut(py)?;
-                let core: &mut replay_core::engine::Engine = &mut engine;
-                let position = &mut position;
-                let outcome = if core.calls_per_record() {
-                    catch_unwind(AssertUnwindSafe(|| core.advance(records, position)))
-                } else {
-                    py.detach(|| catch_unwind(AssertUnwindSafe(|| core.advance(records, position))))
-                };
-                match outcome {
-                    Ok(Ok(step)) => step,
-                    Ok(Err(halt)) => return Err(self.halted(py, core, halt)),
-                    Err(panic) => return Err(self.broken(py, core.tape_seq, panic)),
-                }
-            };
+            let step = self.step(py, records, &mut position)?;
             match step {
                 Step::Exhausted => return Ok(()),
                 Step::Call { strategy, call } => {
@@ -404,6 +390,39 @@ fn is_interrupt(py: Python<'_>, error: &PyErr) -> bool {
 }
 
 impl Engine {
+    /// Lets the engine take records up to the next handler call, and shows the view of it what it is called with.
+    #[inline]
+    fn step(&self, py: Python<'_>, records: &[Record], position: &mut usize) -> PyResult<Step> {
+        let mut engine = self.cell.borrow_mut(py)?;
+        let core: &mut replay_core::engine::Engine = &mut engine;
+        let outcome = if core.calls_per_record() {
+            catch_unwind(AssertUnwindSafe(|| core.advance(records, position)))
+        } else {
+            py.detach(|| catch_unwind(AssertUnwindSafe(|| core.advance(records, position))))
+        };
+        let step = match outcome {
+            Ok(Ok(step)) => step,
+            Ok(Err(halt)) => return Err(self.halted(py, core, halt)),
+            Err(panic) => return Err(self.broken(py, core.tape_seq, panic)),
+        };
+        match step {
+            Step::Call { call: Call::Quote, .. } => self.quote.get().set(core.record()),
+            Step::Call {
+                call: Call::Trade | Call::Book,
+                ..
+            } => self.trade.get().set(core.record()),
+            Step::Call {
+                call: Call::Bar(series),
+                ..
+            } => {
+                let bar = core.series.last_bar(series).expect("a bar was closed");
+                self.bar.get().set(core.series.instrument(series), bar);
+            }
+            _ => {}
+        }
+        Ok(step)
+    }
+
     #[inline]
     fn call(&self, py: Python<'_>, strategy: u32, call: Call) -> PyResult<()> {
         let methods = &self.strategies[strategy as usize].methods;
@@ -415,24 +434,15 @@ impl Engine {
         };
         match call {
             Call::Quote => {
-                self.quote.get().set(self.cell.borrow_mut(py)?.record());
                 method(ON_QUOTE).call1((&self.quote,))?;
             }
             Call::Trade => {
-                self.trade.get().set(self.cell.borrow_mut(py)?.record());
                 method(ON_TRADE).call1((&self.trade,))?;
             }
-            Call::Bar(series) => {
-                {
-                    let engine = self.cell.borrow_mut(py)?;
-                    let bar = engine.series.last_bar(series).expect("a bar was closed");
-                    self.bar.get().set(engine.series.instrument(series), bar);
-                }
+            Call::Bar(_) => {
                 method(ON_BAR).call1((&self.bar,))?;
             }
             Call::Book => {
-                let record = *self.cell.borrow_mut(py)?.record();
-                self.trade.get().set(&record);
                 method(ON_BOOK).call1((&self.trade,))?;
             }
             Call::Order => {

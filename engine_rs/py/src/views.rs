@@ -72,7 +72,11 @@ struct Words {
 impl Words {
     #[inline]
     fn set(&self, record: &Record, setup: &Setup) {
-        let instrument = &setup.instruments[record.instrument as usize];
+        if self.instrument.load(Relaxed) != record.instrument || self.price_unit.load(Relaxed) == 0 {
+            let instrument = &setup.instruments[record.instrument as usize];
+            self.price_unit.store(instrument.price_unit.to_bits(), Relaxed);
+            self.size_unit.store(instrument.size_unit.to_bits(), Relaxed);
+        }
         self.ts_event.store(record.ts_event, Relaxed);
         self.ts_recv.store(record.ts_recv, Relaxed);
         for (word, value) in self
@@ -84,8 +88,6 @@ impl Words {
         }
         self.instrument.store(record.instrument, Relaxed);
         self.side.store(record.side, Relaxed);
-        self.price_unit.store(instrument.price_unit.to_bits(), Relaxed);
-        self.size_unit.store(instrument.size_unit.to_bits(), Relaxed);
     }
 
     #[inline]
