@@ -196,7 +196,11 @@ impl<'a> Work<'a> {
             if !self.is_last && BYTE_ORDER_MARK.starts_with(rest) {
                 return Ok(false);
             }
-            let mark = if self.line == 0 && rest.starts_with(BYTE_ORDER_MARK) { 3 } else { 0 };
+            let mark = if self.line == 0 && rest.starts_with(BYTE_ORDER_MARK) {
+                3
+            } else {
+                0
+            };
             let rest = &rest[mark..];
             if rest.is_empty() && self.is_last {
                 self.at += mark;
@@ -399,14 +403,21 @@ fn find(names: &[String], wanted: &Wanted) -> Option<usize> {
 
 /// The column is not there: because it is called otherwise, or because the delimiter is another.
 fn missing_column(layout: &Layout, wanted: &Wanted, names: &[String]) -> IngestError {
-    let listed = names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
-    let other_delimiter = [',', ';', '\t', '|'].into_iter().find(|delimiter| {
-        *delimiter != layout.delimiter && names.len() == 1 && names[0].contains(*delimiter)
-    });
+    let listed = names
+        .iter()
+        .map(|name| format!("'{name}'"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let other_delimiter = [',', ';', '\t', '|']
+        .into_iter()
+        .find(|delimiter| *delimiter != layout.delimiter && names.len() == 1 && names[0].contains(*delimiter));
     let (reason, remedy) = match (other_delimiter, nearest(&wanted.column, names)) {
         (Some(delimiter), _) => ("wrong_delimiter", format!("set delimiter = {delimiter:?}")),
         (None, Some(name)) => ("missing_column", format!("did you mean '{name}'?")),
-        (None, None) => ("missing_column", "name the column in the feed's time, symbol or columns".to_string()),
+        (None, None) => (
+            "missing_column",
+            "name the column in the feed's time, symbol or columns".to_string(),
+        ),
     };
     let message = if other_delimiter.is_some() {
         format!(

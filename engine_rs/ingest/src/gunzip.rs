@@ -29,14 +29,7 @@ impl Gunzip {
     /// Errors: bytes that are not gzip, or whose checksum is wrong.
     pub fn feed(&mut self, data: &[u8]) -> Result<Vec<u8>, IngestError> {
         let result = self.inflater.write_all(data).and_then(|()| self.inflater.flush());
-        if let Err(error) = result {
-            return Err(IngestError::data(
-                "bad_gzip",
-                format!("is not gzip: {error}"),
-                "check how the file was written or copied".to_string(),
-            )
-            .at(format!("behind byte {} of the compressed file", self.consumed)));
-        }
+        result.map_err(|error| self.broken(&error))?;
         self.consumed += data.len() as u64;
         Ok(std::mem::take(self.inflater.get_mut()))
     }
@@ -49,10 +42,19 @@ impl Gunzip {
             Ok(()) => Ok(std::mem::take(self.inflater.get_mut())),
             Err(_) => Err(IngestError::data(
                 "truncated",
-                format!("the gzip file is cut off after {} bytes", self.consumed),
+                format!("the gzip file is cut off after {} bytes, or broken near its end", self.consumed),
                 "copy it again: what came before was read, the rest is missing".to_string(),
             )),
         }
+    }
+
+    fn broken(&self, error: &std::io::Error) -> IngestError {
+        IngestError::data(
+            "bad_gzip",
+            format!("is not whole gzip: {error}"),
+            "check how the file was written or copied".to_string(),
+        )
+        .at(format!("behind byte {} of the compressed file", self.consumed))
     }
 }
 
@@ -93,12 +95,18 @@ mod tests {
     fn a_cut_file_and_one_that_is_not_gzip_are_errors() {
         let data = zipped(&vec![7; 100_000]);
         for length in [1, 5, data.len() / 2, data.len() - 1] {
-            assert_eq!(inflate(&data[..length], 64).unwrap_err().reason, "truncated", "{length} bytes");
+            assert_eq!(
+                inflate(&data[..length], 64).unwrap_err().reason,
+                "truncated",
+                "{length} bytes"
+            );
         }
         assert_eq!(inflate(b"timestamp,open\n1,2\n", 64).unwrap_err().reason, "bad_gzip");
         let mut wrong = data.clone();
-        let last = wrong.len() - 8;
-        wrong[last] ^= 1;
-        assert_eq!(inflate(&wrong, wrong.len()).unwrap_err().reason, "bad_gzip");
+        let checksum = wrong.len() - 8;
+        wrong[checksum] ^= 1;
+        assert_eq!(inflate(&wrong, 64).unwrap_err().reason, "truncated");
+        wrong.extend(zipped(b"tail"));
+        assert_eq!(inflate(&wrong, 64).unwrap_err().reason, "bad_gzip");
     }
 }

@@ -80,9 +80,9 @@ pub fn unescape(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn hex(text: &[u8]) -> Option<u32> {
-    text.get(..4)?.iter().try_fold(0, |value, &byte| {
-        Some(value * 16 + char::from(byte).to_digit(16)?)
-    })
+    text.get(..4)?
+        .iter()
+        .try_fold(0, |value, &byte| Some(value * 16 + char::from(byte).to_digit(16)?))
 }
 
 struct Scanner<'a> {
@@ -162,7 +162,11 @@ impl<'a> Scanner<'a> {
         match self.peek().ok_or(NotJson)? {
             b'"' => {
                 let (text, is_escaped) = self.string()?;
-                Ok(if is_escaped { Text::Escaped(text) } else { Text::Plain(text) })
+                Ok(if is_escaped {
+                    Text::Escaped(text)
+                } else {
+                    Text::Plain(text)
+                })
             }
             b'{' => {
                 self.skip_object(depth)?;
@@ -324,7 +328,10 @@ mod tests {
     #[test]
     fn members_come_as_text_in_order() {
         let found = all(r#" {"a": 1.50, "b":"x\/y", "c":[1,{"z":null}], "d":{"e":-1e5,"f":true}, "g":null} "#).unwrap();
-        let found: Vec<_> = found.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        let found: Vec<_> = found
+            .iter()
+            .map(|(path, text)| (path.as_str(), text.as_str()))
+            .collect();
         assert_eq!(
             found,
             [
@@ -371,7 +378,10 @@ mod tests {
 
     #[test]
     fn escapes_are_resolved() {
-        assert_eq!(unescape(br#"a\/b\"\\\n\u0041\ud83d\ude00"#).unwrap(), "a/b\"\\\nA\u{1f600}".as_bytes());
+        assert_eq!(
+            unescape(br#"a\/b\"\\\n\u0041\ud83d\ude00"#).unwrap(),
+            "a/b\"\\\nA\u{1f600}".as_bytes()
+        );
         for wrong in [r"\x", r"\u12", r"\ud800", r"\ud800\u0041", r"\udc00", "\\"] {
             assert_eq!(unescape(wrong.as_bytes()), None, "{wrong}");
         }

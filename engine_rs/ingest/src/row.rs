@@ -7,7 +7,8 @@ use replay_core::sequencer::RAW_MAX;
 
 use crate::error::IngestError;
 use crate::layout::{
-    Excess, InstrumentLayout, Layout, RowKind, Sizes, Stamp, SLOT_COUNT, SLOT_RECEIVE, SLOT_SYMBOL, SLOT_TIME, SLOT_VALUES,
+    Excess, InstrumentLayout, Layout, RowKind, Sizes, Stamp, SLOT_COUNT, SLOT_RECEIVE, SLOT_SYMBOL, SLOT_TIME,
+    SLOT_VALUES,
 };
 use crate::output::Reason;
 use crate::symbols::Symbols;
@@ -66,10 +67,7 @@ impl RowReader {
             ..Record::default()
         };
         let dead_time = |slot| Refusal::Dead(Reason::BadTime, slot);
-        record.ts_event = self
-            .time
-            .read(present(slots, SLOT_TIME)?)
-            .ok_or(dead_time(SLOT_TIME))?;
+        record.ts_event = self.time.read(present(slots, SLOT_TIME)?).ok_or(dead_time(SLOT_TIME))?;
         if self.layout.records == RowKind::Bar && self.layout.stamp == Stamp::Start {
             record.ts_event = record
                 .ts_event
@@ -178,7 +176,8 @@ impl Numbers<'_> {
                 "{} has more than the {decimals} decimals of {symbol}",
                 String::from_utf8_lossy(text)
             ),
-            "set price_decimals or size_decimals of the instrument, or excess_decimals = \"round\" for the feed".to_string(),
+            "set price_decimals or size_decimals of the instrument, or excess_decimals = \"round\" for the feed"
+                .to_string(),
         );
         Refusal::Halt(error, slot)
     }

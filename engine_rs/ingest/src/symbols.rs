@@ -30,7 +30,11 @@ impl Symbols {
     /// The instrument of a symbol, exactly as written.
     #[inline]
     pub fn find(&mut self, symbol: &[u8]) -> Option<&InstrumentLayout> {
-        if self.instruments.get(self.last).is_none_or(|known| known.symbol.as_bytes() != symbol) {
+        if self
+            .instruments
+            .get(self.last)
+            .is_none_or(|known| known.symbol.as_bytes() != symbol)
+        {
             self.last = *self.places.get(symbol)?;
         }
         self.instruments.get(self.last)

@@ -14,7 +14,7 @@ const TRADES_PER_MILLE: u64 = 250;
 /// Of a thousand quotes, this many move the mid.
 const MOVES_PER_MILLE: u64 = 400;
 /// A drift lasts this many moves at most.
-const DRIFT_MOVES_MAX: u64 = 6_000;
+const DRIFT_MOVES_MAX: u64 = 1_500;
 
 /// The market to make.
 #[derive(Clone, Debug, Deserialize)]
@@ -195,7 +195,7 @@ impl State {
     fn step(&mut self, instrument: &SyntheticInstrument, rng: &mut Rng) {
         if self.drift_moves == 0 {
             self.drift_moves = 1 + rng.below(DRIFT_MOVES_MAX);
-            let strength = instrument.step_ticks / 16 + 1;
+            let strength = instrument.step_ticks / 64 + 1;
             self.drift_ticks = rng.below(2 * strength + 1) as i64 - strength as i64;
         }
         self.drift_moves -= 1;

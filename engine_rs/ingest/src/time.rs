@@ -62,7 +62,11 @@ impl TimeReader {
     #[inline]
     fn day<'a>(&mut self, text: &'a [u8]) -> Option<(i64, &'a [u8])> {
         let Some((date, rest)) = text.split_first_chunk::<10>() else {
-            let day = civil_day(number(text.get(..4)?)?, number(text.get(4..6)?)?, number(text.get(6..8)?)?)?;
+            let day = civil_day(
+                number(text.get(..4)?)?,
+                number(text.get(4..6)?)?,
+                number(text.get(6..8)?)?,
+            )?;
             return (text.len() == 8).then_some((day, &text[8..]));
         };
         if *date == self.last_date {
@@ -213,14 +217,23 @@ mod tests {
         assert_eq!(read(TimeUnit::S, "1700000000"), Some(1_700_000_000_000_000_000));
         assert_eq!(read(TimeUnit::Ms, "1700000000123"), Some(1_700_000_000_123_000_000));
         assert_eq!(read(TimeUnit::Us, "1700000000123456"), Some(1_700_000_000_123_456_000));
-        assert_eq!(read(TimeUnit::Ns, "1700000000123456789"), Some(1_700_000_000_123_456_789));
+        assert_eq!(
+            read(TimeUnit::Ns, "1700000000123456789"),
+            Some(1_700_000_000_123_456_789)
+        );
         assert_eq!(read(TimeUnit::Ms, "-1"), Some(-1_000_000));
     }
 
     #[test]
     fn fractions_are_exact_and_cut_below_a_nanosecond() {
-        assert_eq!(read(TimeUnit::S, "1700000000.123456789"), Some(1_700_000_000_123_456_789));
-        assert_eq!(read(TimeUnit::S, "1700000000.1234567899"), Some(1_700_000_000_123_456_789));
+        assert_eq!(
+            read(TimeUnit::S, "1700000000.123456789"),
+            Some(1_700_000_000_123_456_789)
+        );
+        assert_eq!(
+            read(TimeUnit::S, "1700000000.1234567899"),
+            Some(1_700_000_000_123_456_789)
+        );
         assert_eq!(read(TimeUnit::Ms, "1700000000123.25"), Some(1_700_000_000_123_250_000));
         assert_eq!(read(TimeUnit::S, "1.7e9"), Some(1_700_000_000_000_000_000));
         assert_eq!(read(TimeUnit::Ns, "1.5"), Some(1));
