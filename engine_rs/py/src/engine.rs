@@ -59,7 +59,7 @@ pub fn records_of<'a>(py: Python<'_>, buffer: &'a PyBuffer<u8>) -> PyResult<&'a 
     }
     let _ = py;
     let bytes: &[u8] = match buffer.len_bytes() {
-        0 => &[],
+        0 => return Ok(&[]),
         // SAFETY: the buffer is contiguous and the callers hold it; the package writes to no array that it has handed over.
         length => unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), length) },
     };

@@ -41,7 +41,20 @@ impl Sequencer {
         let records = records_of(py, &buffer)?;
         let verdict = self.core.admit(records);
         if let Some((row, fault)) = verdict.halted {
-            return Err(self.halted(py, row, fault.name(), &records[row]));
+            let error = self.halted(py, row, fault.name(), &records[row]);
+            // What stood before that row was admitted: the shell takes it before it stops.
+            let admitted = verdict.changed.unwrap_or_default();
+            let quarantined: Vec<(usize, &str)> = verdict
+                .rejected
+                .iter()
+                .map(|(row, fault)| (*row, fault.name()))
+                .collect();
+            error.value(py).setattr("row", row)?;
+            error
+                .value(py)
+                .setattr("admitted", PyByteArray::new(py, bytemuck::cast_slice(&admitted)))?;
+            error.value(py).setattr("quarantined", quarantined)?;
+            return Err(error);
         }
         let admitted = match verdict.changed {
             None => batch.clone(),
