@@ -57,7 +57,7 @@ latency = { entry = "5ms", cancel = "5ms", response = "5ms" }
 
 [account]
 kind = "margin"
-leverage = "2"
+leverage = "5"
 currency = "USD"
 cash = { USD = "100000" }
 """

@@ -11,7 +11,7 @@ from replay import data
 from replay.records import Kind
 from replay.tape import load
 
-GOLDEN_SHA256 = "c97e55ebc368ce9d9679977bb7615b2d1af206f63ff43be12b9cf30bc20cf0af"
+GOLDEN_SHA256 = "91353d4d5269ee2256dd19e8572b21a9fd6d4ddf26e6df521d091b1f8ebbf38c"
 """SHA-256 of the 1,200,000 records of the demo's market, 64 bytes each."""
 
 

@@ -14,7 +14,7 @@ const TRADES_PER_MILLE: u64 = 250;
 /// Of a thousand quotes, this many move the mid.
 const MOVES_PER_MILLE: u64 = 400;
 /// A drift lasts this many moves at most.
-const DRIFT_MOVES_MAX: u64 = 1_500;
+const DRIFT_MOVES_MAX: u64 = 400;
 
 /// The market to make.
 #[derive(Clone, Debug, Deserialize)]
