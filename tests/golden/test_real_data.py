@@ -1,35 +1,33 @@
-"""Recorded markets, converted and run in the three modes: equal digests.
+"""Recorded markets through the whole path: convert, backtest, replay and paper session, all of one digest.
 
-May not live here: results of a strategy that somebody published (test_strategies).
+What the strategies earn there is tested against published results elsewhere.
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from replay import modes, verify
-from replay.config import load
-from replay.data import convert
-from replay.result import Result
+pytestmark = pytest.mark.data
 
-Shared = Callable[[str], Path]
-STRATEGIES = Path(__file__).resolve().parents[2] / "strategies"
-
-BARS = f"""
+BARS_RUN = """\
+[run]
+seed = 7
 [[strategy]]
-class = "{STRATEGIES}/sma_cross.py:SmaCross"
-name = "sma"
-params = {{ symbol = "BTCUSDT", fast = 20, slow = 50 }}
+class = "replay.strategies.sma_cross:SmaCross"
+params = { symbol = "BTCUSDT", fast = 20, slow = 50 }
 [[feed]]
-uri = "FEED"
+uri = "SOURCE"
 records = "bar"
 symbol = "BTCUSDT"
 bar = "1m"
-time = {{ column = "timestamp", unit = "iso", zone = "UTC", stamp = "end" }}
+time = { column = "timestamp" }
 excess_decimals = "round"
 [[instrument]]
 symbol = "BTCUSDT"
@@ -42,119 +40,104 @@ quote = "USDT"
 base = "BTC"
 [[venue]]
 name = "binance"
-fees = {{ maker = "0.0002", taker = "0.0005" }}
+fees = { maker = "0.0002", taker = "0.0005" }
 [account]
-kind = "margin"
-leverage = "5"
+leverage = "2"
 currency = "USDT"
-cash = {{ USDT = "100000" }}
+cash = { USDT = "100000" }
 """
 
-TICKS = f"""
+TICKS_RUN = """\
 [run]
+seed = 7
 equity_every = "1s"
 [[strategy]]
-class = "{STRATEGIES}/sma_cross.py:SmaCross"
+class = "replay.strategies.sma_cross:SmaCross"
 name = "btc"
-params = {{ symbol = "BTCUSDT", length = "1s", fast = 5, slow = 20, size = 0.01 }}
+params = { symbol = "BTCUSDT", length = "1s", fast = 5, slow = 20, size = 0.1 }
 [[strategy]]
-class = "{STRATEGIES}/breakout.py:Breakout"
+class = "replay.strategies.breakout:Breakout"
 name = "eth"
-params = {{ symbol = "ETHUSDT", length = "5s", size = 0.1 }}
+params = { symbol = "ETHUSDT", length = "5s", size = 0.1 }
 [[feed]]
-uri = "FEED"
+uri = "binance:SOURCE/usdm_*_20240808.gz"
 clock_offset = "1273ms"
 [[instrument]]
 symbol = "BTCUSDT"
-venue = "binance"
+venue = "usdm"
 tick = "0.1"
 lot = "0.001"
 quote = "USDT"
-base = "BTC"
 [[instrument]]
 symbol = "ETHUSDT"
-venue = "binance"
+venue = "usdm"
 tick = "0.01"
 lot = "0.001"
 quote = "USDT"
-base = "ETH"
 [[venue]]
-name = "binance"
-fees = {{ maker = "0.0002", taker = "0.0005" }}
-latency = {{ entry = "5ms", cancel = "5ms", response = "5ms" }}
+name = "usdm"
+fees = { maker = "0.0002", taker = "0.0004" }
+latency = { entry = "5ms", cancel = "5ms", response = "5ms" }
 [account]
-kind = "margin"
 leverage = "5"
 currency = "USDT"
-cash = {{ USDT = "100000" }}
+cash = { USDT = "100000" }
 """
 
 
-def _three_modes(text: str, feed: Path, folder: Path) -> list[Result]:
-    run_file = folder / "run.toml"
-    run_file.write_text(text.replace("FEED", str(feed)))
-    config = load(run_file, ["metrics.port=0"])
-    results = [
-        modes.backtest(load(run_file), out=folder / "backtest"),
-        modes.play(load(run_file), speed="max", out=folder / "play"),
-        modes.paper(config, folder / "session"),
-    ]
-    for result, events in zip(results, ("backtest", "play", "session/events"), strict=True):
-        assert hashlib.sha256((folder / events / "events.bin").read_bytes()).hexdigest() == result.digest
-    assert verify.verify(folder / "session").equal
-    return results
-
-
-def test_minute_bars_as_text_and_as_a_tape_give_one_digest_in_three_modes(
-    shared_data: Shared, tmp_path: Path
-) -> None:
-    source = shared_data("crypto-minute-bars/btc-perp-20211231-20220201_1m.csv.gz")
-    (tmp_path / "text").mkdir()
-    from_text = _three_modes(BARS, source, tmp_path / "text")
-    tape = tmp_path / "bars.npy"
-    convert(
-        [source],
-        tape,
-        symbol="BTCUSDT",
-        records="bar",
-        bar="1m",
-        time="timestamp",
-        stamp="end",
-        decimals=["2,8"],
-        excess_decimals="round",
+def replay(*arguments: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "replay", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
-    (tmp_path / "tape").mkdir()
-    on_tape = BARS.split("records =")[0] + "\n[[instrument]]" + BARS.split("[[instrument]]")[1]
-    from_tape = _three_modes(on_tape, tape, tmp_path / "tape")
-    assert len({result.digest for result in from_text + from_tape}) == 1
-    assert from_text[0].counts["engine"]["records"]["bar"] == 45_031
-    assert from_text[0].counts["engine"]["events"]["fill"] == 998
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-@pytest.fixture(scope="module")
-def capture(shared_data: Shared, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Trades and best quotes of BTC and ETH, merged; the recorder's clock is 1.27 s behind."""
-    tape = tmp_path_factory.mktemp("binance") / "capture.npy"
-    sources = [
-        shared_data("binance-ws-captures/usdm_btcusdt_20240808.gz"),
-        shared_data("binance-ws-captures/usdm_ethusdt_20240808.gz"),
-    ]
-    convert(sources, tape)
-    return tape
+def result(folder: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return value
 
 
-def test_recorded_trades_and_quotes_give_one_digest_in_three_modes(capture: Path, tmp_path: Path) -> None:
-    results = _three_modes(TICKS, capture, tmp_path)
-    assert len({result.digest for result in results}) == 1
-    engine = results[0].counts["engine"]
-    assert engine["records"]["quote"] == 120_081
-    assert engine["records"]["trade"] == 35_389
-    assert engine["events"]["fill"] > 10
-    assert engine["events"]["triggered"] > 0
+@pytest.mark.parametrize(
+    ("data_set", "name", "text", "records"),
+    [
+        ("crypto-minute-bars", "btc-perp-20211231-20220201_1m.csv.gz", BARS_RUN, {"bar": 45_031}),
+        ("binance-ws-captures", "", TICKS_RUN, {"quote": 120_081, "trade": 35_389}),
+    ],
+)
+def test_recorded_data_give_one_digest_in_every_mode(
+    data_set: str,
+    name: str,
+    text: str,
+    records: dict[str, int],
+    tmp_path: Path,
+    shared_data: Callable[[str], Path],
+) -> None:
+    source = shared_data(data_set) / name
+    (tmp_path / "run.toml").write_text(text.replace("SOURCE", str(source)))
+    replay("data", "convert", "--run", "run.toml", "tape.npy", folder=tmp_path)
+    from_tape = ["--feed", "tape.npy"]
+    replay("backtest", "--out", "source", folder=tmp_path)
+    replay("backtest", *from_tape, "--out", "tape", folder=tmp_path)
+    replay("play", *from_tape, "--speed", "max", "--out", "play", folder=tmp_path)
+    replay("paper", *from_tape, "--session", "session", "--set", "metrics.port=0", folder=tmp_path)
+    digests = {run: result(tmp_path / run)["digest"] for run in ("source", "tape", "play", "session/events")}
+    assert len(set(digests.values())) == 1, digests
+    found = result(tmp_path / "tape")
+    assert found["statistics"]["fills"] > 10
+    assert {kind: count for kind, count in found["counts"]["engine"]["records"].items() if count} == records
+    assert replay("verify", "session", folder=tmp_path).startswith("equal, ")
 
 
-def test_a_recorder_whose_clock_is_behind_is_raised_and_counted(capture: Path, tmp_path: Path) -> None:
-    run_file = tmp_path / "run.toml"
-    run_file.write_text(TICKS.replace("FEED", str(capture)).replace('clock_offset = "1273ms"', ""))
-    result = modes.backtest(load(run_file))
-    assert result.counts["sequencer"]["raised"] == 155_470
+def test_a_recorder_whose_clock_is_behind_is_raised_and_counted(
+    tmp_path: Path, shared_data: Callable[[str], Path]
+) -> None:
+    text = TICKS_RUN.replace("SOURCE", str(shared_data("binance-ws-captures")))
+    (tmp_path / "run.toml").write_text(text.replace('clock_offset = "1273ms"\n', ""))
+    replay("backtest", "--out", "out", folder=tmp_path)
+    assert result(tmp_path / "out")["counts"]["sequencer"]["raised"] == 155_470
