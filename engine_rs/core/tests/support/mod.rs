@@ -3,6 +3,9 @@
 
 #![allow(dead_code)]
 
+pub mod checker;
+pub mod world;
+
 use replay_core::counters::Counters;
 use replay_core::engine::{Call, Engine, Halt, Step};
 use replay_core::event::{Event, EventKind, ABSENT, FLAG_UNSIZED, LIQUIDITY_MAKER};
