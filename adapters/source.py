@@ -27,11 +27,18 @@ _COMPRESSED = {
 class Inflater(Protocol):
     """Inflates gzip in chunks."""
 
-    def feed(self, data: bytes) -> bytes:
-        """Take compressed bytes; give what they inflate to."""
+    def feed(self, data: bytes) -> int:
+        """Take compressed bytes; give how many inflated ones are there."""
 
-    def finish(self) -> bytes:
+    def finish(self) -> None:
         """Take the end; raise DataError if it comes too soon."""
+
+    def take(self, size: int) -> bytes:
+        """Give the next inflated bytes, at most `size` of them."""
+
+    @property
+    def available(self) -> int:
+        """Count the inflated bytes that were not taken."""
 
 
 class Source:
@@ -49,7 +56,8 @@ class Source:
             raise DataError(f"cannot be read: {error.strerror}", place=str(path)) from None
         self.is_compressed = head.startswith(b"\x1f\x8b")
         self._gunzip: Inflater | None = engine().Gunzip() if self.is_compressed else None
-        self._held = b""
+        self._is_finished = False
+        self._stopped: DataError | None = None
         for magic, name in _COMPRESSED.items():
             if head.startswith(magic) and name != ".npy":
                 self._file.close()
@@ -67,17 +75,8 @@ class Source:
                 return self._file.read(size)
             except OSError as error:
                 raise DataError(f"cannot be read: {error.strerror}", place=str(self.path)) from None
-        parts = [self._held]
-        have = len(self._held)
-        while have < size:
-            part = self._inflate()
-            if not part:
-                break
-            parts.append(part)
-            have += len(part)
-        whole = b"".join(parts)
-        self._held = whole[size:]
-        return whole[:size]
+        self._inflate(size)
+        return self._gunzip.take(size)
 
     def skip(self, size: int) -> None:
         """Go on `size` bytes later; DataError if the file does not reach so far."""
@@ -107,19 +106,22 @@ class Source:
     ) -> None:
         self.close()
 
-    def _inflate(self) -> bytes:
-        """Give the next inflated bytes; b"" at the end."""
-        assert self._gunzip is not None
+    def _inflate(self, size: int) -> None:
+        """Inflate until so many bytes are there, or the file ends. What a broken file holds is given out first."""
+        gunzip = self._gunzip
+        assert gunzip is not None
         try:
-            while True:
+            while gunzip.available < size and not self._is_finished and self._stopped is None:
                 data = self._file.read(_READ_BYTES)
-                if not data:
-                    return self._gunzip.finish()
-                out = self._gunzip.feed(data)
-                if out:
-                    return out
+                if data:
+                    gunzip.feed(data)
+                else:
+                    gunzip.finish()
+                    self._is_finished = True
         except DataError as error:
             error.place = f"{self.path}, {error.place}" if error.place else str(self.path)
-            raise
+            self._stopped = error
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror}", place=str(self.path)) from None
+        if self._stopped is not None and not gunzip.available:
+            raise self._stopped

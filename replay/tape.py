@@ -169,15 +169,7 @@ class TapeWriter:
             return
         if records.dtype != RECORD:
             raise TypeError(f"records have the dtype replay.records.RECORD, not {records.dtype}")
-        is_market = (records["kind"] != Kind.CLOCK) & (records["kind"] != Kind.COMMAND)
-        instruments = records["instrument"][is_market]
-        if len(instruments) and int(instruments.max()) >= len(self._kinds):
-            raise DataError(
-                f"a record names instrument {int(instruments.max())}, and the header lists {len(self._kinds)}",
-                reason="unknown_instrument",
-                place=str(self.path),
-            )
-        self._kinds[instruments, records["kind"][is_market]] = True
+        self._note_kinds(records)
         self._one_time = self._one_time and bool(np.array_equal(records["ts_event"], records["ts_recv"]))
         if self._first_ns is None:
             self._first_ns = int(records["ts_recv"][0])
@@ -188,6 +180,27 @@ class TapeWriter:
             self._file.write(np.ascontiguousarray(records).data)
         except OSError as error:
             raise JournalError(f"cannot be written: {error.strerror}", place=str(self._part)) from None
+
+    def _note_kinds(self, records: NDArray[Any]) -> None:
+        """Note which instrument has which kinds; Clock and Command records belong to none."""
+        codes = records["instrument"].astype(np.int64) << 8 | records["kind"]
+        limit = len(self._kinds) << 8
+        if int(codes.max()) < limit:
+            # Counting is faster than sorting, and few codes are left.
+            seen = np.flatnonzero(np.bincount(codes, minlength=limit))
+        else:
+            seen = np.unique(codes)
+        for code in seen.tolist():
+            index, kind = divmod(code, 256)
+            if kind in (Kind.CLOCK, Kind.COMMAND):
+                continue
+            if index >= len(self._kinds):
+                raise DataError(
+                    f"a record names instrument {index}, and the header lists {len(self._kinds)}",
+                    reason="unknown_instrument",
+                    place=str(self.path),
+                )
+            self._kinds[index, kind] = True
 
     def close(self) -> TapeHeader:
         """Finish the tape: its header, its sidecar, its name. Returns the header as it was written."""

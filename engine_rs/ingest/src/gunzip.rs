@@ -7,11 +7,16 @@ use flate2::write::MultiGzDecoder;
 
 use crate::error::IngestError;
 
-/// An inflater: compressed bytes in, bytes out.
+/// Inflated bytes are handed out up to here before their room is used again.
+const SPENT_BYTES_MAX: usize = 1 << 20;
+
+/// An inflater: compressed bytes in, as many bytes out as are asked for.
 #[derive(Debug)]
 pub struct Gunzip {
     inflater: MultiGzDecoder<Vec<u8>>,
     consumed: u64,
+    /// Bytes at the front of what is inflated that were handed out.
+    spent: usize,
 }
 
 impl Default for Gunzip {
@@ -19,33 +24,52 @@ impl Default for Gunzip {
         Gunzip {
             inflater: MultiGzDecoder::new(Vec::new()),
             consumed: 0,
+            spent: 0,
         }
     }
 }
 
 impl Gunzip {
-    /// Takes compressed bytes and returns what they inflate to.
+    /// Takes compressed bytes.
     ///
     /// Errors: bytes that are not gzip, or whose checksum is wrong.
-    pub fn feed(&mut self, data: &[u8]) -> Result<Vec<u8>, IngestError> {
+    pub fn feed(&mut self, data: &[u8]) -> Result<(), IngestError> {
+        if self.spent > SPENT_BYTES_MAX || self.available() == 0 {
+            self.inflater.get_mut().drain(..self.spent);
+            self.spent = 0;
+        }
         let result = self.inflater.write_all(data).and_then(|()| self.inflater.flush());
         result.map_err(|error| self.broken(&error))?;
         self.consumed += data.len() as u64;
-        Ok(std::mem::take(self.inflater.get_mut()))
+        Ok(())
     }
 
-    /// Takes the end of the file; returns what was still inside.
+    /// Takes the end of the file.
     ///
     /// Errors: a file that ends inside a member.
-    pub fn finish(&mut self) -> Result<Vec<u8>, IngestError> {
-        match self.inflater.try_finish() {
-            Ok(()) => Ok(std::mem::take(self.inflater.get_mut())),
-            Err(_) => Err(IngestError::data(
+    pub fn finish(&mut self) -> Result<(), IngestError> {
+        self.inflater.try_finish().map_err(|_| {
+            IngestError::data(
                 "truncated",
-                format!("the gzip file is cut off after {} bytes, or broken near its end", self.consumed),
+                format!(
+                    "the gzip file is cut off after {} bytes, or broken near its end",
+                    self.consumed
+                ),
                 "copy it again: what came before was read, the rest is missing".to_string(),
-            )),
-        }
+            )
+        })
+    }
+
+    /// Inflated bytes that were not handed out.
+    pub fn available(&self) -> usize {
+        self.inflater.get_ref().len() - self.spent
+    }
+
+    /// Hands out the next bytes, at most `size` of them.
+    pub fn take(&mut self, size: usize) -> &[u8] {
+        let start = self.spent;
+        self.spent += size.min(self.available());
+        &self.inflater.get_ref()[start..self.spent]
     }
 
     fn broken(&self, error: &std::io::Error) -> IngestError {
@@ -74,9 +98,11 @@ mod tests {
         let mut gunzip = Gunzip::default();
         let mut out = Vec::new();
         for part in data.chunks(chunk) {
-            out.extend(gunzip.feed(part)?);
+            gunzip.feed(part)?;
+            out.extend(gunzip.take(1000));
         }
-        out.extend(gunzip.finish()?);
+        gunzip.finish()?;
+        out.extend(gunzip.take(usize::MAX));
         Ok(out)
     }
 

@@ -206,17 +206,27 @@ impl Gunzip {
         Gunzip::default()
     }
 
-    /// Takes compressed bytes; gives what they inflate to.
-    fn feed<'py>(&mut self, py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    /// Takes compressed bytes; gives how many inflated ones are there.
+    fn feed(&mut self, py: Python<'_>, data: &[u8]) -> PyResult<usize> {
         let inflater = &mut self.inflater;
-        let bytes = py.detach(|| inflater.feed(data)).map_err(|error| raised(py, error))?;
-        Ok(PyBytes::new(py, &bytes))
+        py.detach(|| inflater.feed(data)).map_err(|error| raised(py, error))?;
+        Ok(self.inflater.available())
     }
 
-    /// Takes the end of the file; an error if it ends too soon.
-    fn finish<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = self.inflater.finish().map_err(|error| raised(py, error))?;
-        Ok(PyBytes::new(py, &bytes))
+    /// Takes the end of the file; an error if it comes too soon.
+    fn finish(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.inflater.finish().map_err(|error| raised(py, error))
+    }
+
+    /// Inflated bytes that were not taken.
+    #[getter]
+    fn available(&self) -> usize {
+        self.inflater.available()
+    }
+
+    /// Gives the next inflated bytes, at most `size` of them.
+    fn take<'py>(&mut self, py: Python<'py>, size: usize) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.inflater.take(size))
     }
 }
 
