@@ -14,12 +14,12 @@ import msgspec
 from replay.adapters.engine import engine
 from replay.adapters.text import Decoding, TextFeed, header_of, instrument_layouts, text_path
 from replay.errors import ConfigError
-from replay.merge import merge
-from replay.tape import missing_file
+from replay.feeds.merge import merge
+from replay.feeds.tape import missing_file
 
 if TYPE_CHECKING:
     from replay.config import FeedSpec, Instrument
-    from replay.feed import Feed
+    from replay.feeds.feed import Feed
 
 
 def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path) -> Feed:

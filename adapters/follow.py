@@ -28,12 +28,12 @@ from replay.adapters.text import (
     text_path,
 )
 from replay.errors import ConfigError, DataError
-from replay.feed import Batch, LiveFeed, ReceiveTime
-from replay.tape import TapeHeader, missing_file
+from replay.feeds.feed import Batch, LiveFeed, ReceiveTime
+from replay.feeds.tape import TapeHeader, missing_file
 
 if TYPE_CHECKING:
     from replay.config import FeedSpec, Instrument
-    from replay.feed import Feed
+    from replay.feeds.feed import Feed
 
 POLL_MS = 50
 """How often the file is looked at, unless `?poll_ms=` says otherwise."""

@@ -15,7 +15,7 @@ from replay.errors import ConfigError, choose
 
 if TYPE_CHECKING:
     from replay.config import FeedSpec
-    from replay.feed import ReceiveTime
+    from replay.feeds.feed import ReceiveTime
 
 
 class Stamper:

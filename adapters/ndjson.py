@@ -14,7 +14,7 @@ from replay.errors import ConfigError
 
 if TYPE_CHECKING:
     from replay.config import FeedSpec, Instrument
-    from replay.feed import Feed
+    from replay.feeds.feed import Feed
 
 
 def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path) -> Feed:

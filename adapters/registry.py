@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from replay.errors import ConfigError, choose
-from replay.tape import missing_file
+from replay.feeds.tape import missing_file
 
 if TYPE_CHECKING:
     from replay.config import FeedSpec, Instrument
-    from replay.feed import Feed
+    from replay.feeds.feed import Feed
 
 GROUP = "replay.feeds"
 

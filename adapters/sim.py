@@ -19,13 +19,13 @@ from replay.adapters.engine import engine
 from replay.adapters.live import Stamper, options, whole_number
 from replay.adapters.text import header_of
 from replay.errors import ConfigError, DataError, choose
-from replay.feed import Batch, LiveFeed, ReceiveTime
+from replay.feeds.feed import Batch, LiveFeed, ReceiveTime
+from replay.feeds.tape import TapeHeader
 from replay.records import RECORD, from_bytes
-from replay.tape import TapeHeader
 
 if TYPE_CHECKING:
     from replay.config import FeedSpec, Instrument
-    from replay.feed import Feed
+    from replay.feeds.feed import Feed
 
 RATE = 20
 """Records a second, all instruments together, unless `?rate=` says otherwise."""

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from replay.adapters.engine import engine
 from replay.errors import DataError
-from replay.tape import missing_file
+from replay.feeds.tape import missing_file
 
 _READ_BYTES = 1 << 18
 _COMPRESSED = {

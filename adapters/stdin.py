@@ -17,13 +17,13 @@ import msgspec
 
 from replay.adapters.live import Stamper, options, receive_time
 from replay.adapters.text import Decoding, dead_letters, header_of, located, ndjson_decoding
-from replay.feed import Batch, LiveFeed, ReceiveTime
+from replay.feeds.feed import Batch, LiveFeed, ReceiveTime
+from replay.feeds.tape import TapeHeader
 from replay.records import FLAG_GAP_BEFORE
-from replay.tape import TapeHeader
 
 if TYPE_CHECKING:
     from replay.config import FeedSpec, Instrument
-    from replay.feed import Feed
+    from replay.feeds.feed import Feed
 
 _READ_BYTES = 1 << 16
 _WAITING_MAX = 64

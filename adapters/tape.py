@@ -1,6 +1,6 @@
 """The tape feed: a `.npy` tape, mapped into memory, its instruments renumbered as the run has them.
 
-May not live here: the format (replay.tape).
+May not live here: the format (replay.feeds.tape).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from replay.adapters.text import text_path
 from replay.errors import ConfigError, DataError, choose
-from replay.feed import Batch, StoredFeed
+from replay.feeds.feed import Batch, StoredFeed
+from replay.feeds.tape import Tape, load
 from replay.records import Kind
-from replay.tape import Tape, load
 
 if TYPE_CHECKING:
     from replay.config import FeedSpec, Instrument
-    from replay.feed import Feed
+    from replay.feeds.feed import Feed
 
 BATCH_ROWS = 16_384
 """Records of a batch: 1 MiB."""

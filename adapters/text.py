@@ -16,9 +16,9 @@ from replay.adapters.engine import engine
 from replay.adapters.source import Source
 from replay.adapters.zones import LocalTimes, is_utc
 from replay.errors import ConfigError, DataError, ReplayError, choose
-from replay.feed import Batch, DeadLetter, StoredFeed
+from replay.feeds.feed import Batch, DeadLetter, StoredFeed
+from replay.feeds.tape import TapeHeader, TapeInstrument
 from replay.records import from_bytes
-from replay.tape import TapeHeader, TapeInstrument
 
 if TYPE_CHECKING:
     from replay.config import FeedSpec, Instrument

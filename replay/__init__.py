@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Strategy": "replay.strategy",
     "Parameter": "replay.strategy",
-    "Result": "replay.result",
+    "Result": "replay.result.result",
     "backtest": "replay.api",
     "backtest_async": "replay.api",
     "play": "replay.api",
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from replay.errors import ReplayError as ReplayError
     from replay.errors import StrategyError as StrategyError
     from replay.errors import UsageError as UsageError
-    from replay.result import Result as Result
+    from replay.result.result import Result as Result
     from replay.strategy import Parameter as Parameter
     from replay.strategy import Strategy as Strategy
     from replay.views import Account as Account

@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 
 from replay.config import RunConfig, from_mapping, load
 from replay.errors import UsageError
-from replay.feed import Batch, Feed, StoredFeed
+from replay.feeds.feed import Batch, Feed, StoredFeed
+from replay.feeds.tape import TapeHeader, TapeInstrument
 from replay.records import RECORD, Kind
 from replay.strategy import Strategy
-from replay.tape import TapeHeader, TapeInstrument
 
 if TYPE_CHECKING:
     from replay.modes import Plan
-    from replay.pacing import PlayControls, Speed
-    from replay.pipeline import ProgressCall
-    from replay.result import Result
-    from replay.stop import Stop
+    from replay.pipeline.pacing import PlayControls, Speed
+    from replay.pipeline.pipeline import ProgressCall
+    from replay.pipeline.stop import Stop
+    from replay.result.result import Result
 
 FeedLike = Any
 """A path, a URI, an array of records (dtype replay.records.RECORD), a Feed, or a list of these."""

@@ -21,8 +21,8 @@ from replay.errors import JournalError, UsageError
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from replay.histogram import Histogram
-    from replay.pipeline import Pipeline
+    from replay.pipeline.histogram import Histogram
+    from replay.pipeline.pipeline import Pipeline
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 RENDER_EVERY_S = 1.0

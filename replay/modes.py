@@ -17,30 +17,30 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from replay.beats import QUIET_NS, ClockBeats
 from replay.config import DurationText, RunConfig, TimeText, resolved
-from replay.deadletters import DeadLetterWriter
 from replay.errors import EngineMissing, HaltError, StrategyError, UsageError
-from replay.eventtext import Names
-from replay.journal import Journal, JournalReader
-from replay.merge import merge
+from replay.feeds.deadletters import DeadLetterWriter
+from replay.feeds.merge import merge
 from replay.metrics import MetricsServer, MetricsText, RunCollector, SessionInfo, write_file
-from replay.outbox import Outbox, Sink
-from replay.pacing import Pacer, PlayControls, Speed, TapePacer
-from replay.pipeline import Pipeline, ProgressCall, Window
+from replay.pipeline.beats import QUIET_NS, ClockBeats
+from replay.pipeline.outbox import Outbox, Sink
+from replay.pipeline.pacing import Pacer, PlayControls, Speed, TapePacer
+from replay.pipeline.pipeline import Pipeline, ProgressCall, Window
+from replay.pipeline.sinks import EventLog
+from replay.pipeline.stop import Stop, stop_on_signals
 from replay.records import as_bytes, from_bytes
-from replay.result import EVENTS_FILE, RESULT_FILE, Result, ResultBuilder
-from replay.session import SETUP_FILE, JournalFeed, Recovery, Session, stored_config, strategy_hashes
+from replay.result.eventtext import Names
+from replay.result.result import EVENTS_FILE, RESULT_FILE, Result, ResultBuilder
+from replay.session.journal import Journal, JournalReader
+from replay.session.session import SETUP_FILE, JournalFeed, Recovery, Session, stored_config, strategy_hashes
 from replay.setup import build, load_strategies
-from replay.sinks import EventLog
-from replay.stop import Stop, stop_on_signals
 from replay.units import format_duration, format_time
 
 if TYPE_CHECKING:
     from replay._engine import Engine, Sequencer
     from replay.config import FeedSpec
-    from replay.feed import Feed
-    from replay.outbox import Effects
+    from replay.feeds.feed import Feed
+    from replay.pipeline.outbox import Effects
     from replay.strategy import Strategy
 
 PAPER_METRICS_PORT = 9109
@@ -157,7 +157,7 @@ async def paper_async(
     stop: Stop | None = None,
     **options: Any,
 ) -> Result:
-    """As `paper`, on the running event loop. `options` are those of replay.journal.Journal."""
+    """As `paper`, on the running event loop. `options` are those of replay.session.journal.Journal."""
     from replay import logs
 
     plan = _plan(config)

@@ -17,7 +17,7 @@ from replay.strategy_loader import load_strategies
 from replay.units import format_duration
 
 if TYPE_CHECKING:
-    from replay.tape import TapeHeader, TapeInstrument
+    from replay.feeds.tape import TapeHeader, TapeInstrument
 
 __all__ = ["bar_lengths", "build", "load_strategies", "one_clock"]
 

@@ -1,6 +1,6 @@
 """`replay data`: convert, describe and show market data.
 
-May not live here: reading and writing of any format; that is `replay.data`.
+May not live here: reading and writing of any format; that is `replay.data.convert`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def convert(
     """
     if len(paths) < (1 if run is not None else 2):
         raise UsageError("there is nothing to convert", remedy="replay data convert SRC.. DST")
-    from replay import data
+    from replay.data import convert as data
 
     *sources, destination = paths
     with Progress("convert") as progress:
@@ -97,7 +97,7 @@ def info(*paths: Annotated[Path, Parameter(name="TAPE..", help="The tapes to des
     """Describe tapes: records by instrument and kind, times, scales, what is late, early or crossed."""
     if not paths:
         raise UsageError("there is nothing to describe", remedy="replay data info TAPE..")
-    from replay import data
+    from replay.data import convert as data
 
     for path in paths:
         print(data.info(path))
@@ -111,7 +111,7 @@ def head(
     rows: Annotated[int, Parameter(name=["--rows", "-n"], help="How many records.")] = 10,
 ) -> int:
     """Print the first records of a tape."""
-    from replay import data
+    from replay.data import convert as data
 
     print(data.head(path, rows))
     return EXIT_DONE

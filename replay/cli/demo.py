@@ -1,6 +1,6 @@
 """`replay demo`: one synthetic market, one strategy, three clocks, three equal digests.
 
-May not live here: how the market is made; that is `replay.data`.
+May not live here: how the market is made; that is `replay.data.convert`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from replay.errors import EXIT_DIFFERS, EXIT_DONE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from replay.result import Result
+    from replay.result.result import Result
 
 RUN_FILE = """\
 # The demo's run. Change it and run it again: replay backtest runs/demo/run.toml
@@ -111,7 +111,7 @@ def demo(
 
 def make_market(path: Path) -> None:
     """Write the synthetic market, unless this version has written it here before."""
-    from replay import data
+    from replay.data import convert as data
 
     if data.is_synthetic_tape(path):
         return

@@ -1,6 +1,6 @@
 """`replay play`: a run paced by its time stamps, with keys and a status line at a terminal.
 
-May not live here: the pacing itself; that is `replay.pacing`.
+May not live here: the pacing itself; that is `replay.pipeline.pacing`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-    from replay.pacing import PlayControls
+    from replay.pipeline.pacing import PlayControls
 
 KEYS_HELP = "space pause   . one record   n next fill   + faster   - slower   q quit"
 
@@ -52,7 +52,7 @@ def play(
     from_ns, until_ns = _time("--from", from_), _time("--until", until)
     config = read_config(run, sets, feeds)
     from replay import modes
-    from replay.pacing import PlayControls, check_speed
+    from replay.pipeline.pacing import PlayControls, check_speed
 
     controls = PlayControls(check_speed(speed))
     with PlayScreen(controls) as screen:

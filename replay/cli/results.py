@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from replay.errors import EXIT_DONE, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from replay.result import Result
+    from replay.result.result import Result
 
 
 def show(result: Result, *, as_json: bool) -> int:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from replay import toml, units
+from replay import units
+from replay.config import toml
 from replay.config.explain import dotted, missing_remedy
 from replay.config.run_config import RunConfig
 from replay.config.sections import FEED_COLUMNS, Account, FeedSpec, Instrument, Risk

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from replay import toml
+from replay.config import toml
 from replay.config.sections import RunFile
 from replay.config.values import DecimalText, kind_of
 from replay.errors import ConfigError, choose

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from replay import toml
+from replay.config import toml
 from replay.config.explain import dotted
 from replay.config.run_config import locate
 from replay.config.sections import text_format

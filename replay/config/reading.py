@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from replay import toml
+from replay.config import toml
 from replay.config.check import Checker
 from replay.config.explain import explain, toml_error
 from replay.config.overrides import apply_set, replace_feeds

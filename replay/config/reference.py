@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from replay import toml
+from replay.config import toml
 from replay.config.sections import (
     Account,
     Currency,

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import msgspec
 
-from replay import toml
+from replay.config import toml
 from replay.config.sections import PATH_SCHEMES, Currency, RunFile, Venue
 
 _CURRENCY_DECIMALS = {

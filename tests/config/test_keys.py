@@ -16,7 +16,7 @@ import pytest
 
 from replay.cli.keys import Keys
 from replay.cli.play import PlayScreen
-from replay.pacing import PlayControls
+from replay.pipeline.pacing import PlayControls
 
 
 @pytest.fixture

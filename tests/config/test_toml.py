@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay import toml
+from replay.config import toml
 
 SAMPLE = '''# comment [not.a.table]
 title = "x # not a comment"

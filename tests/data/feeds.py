@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from replay.adapters import open_feed
 from replay.config import DecimalText, FeedSpec, Instrument
-from replay.feed import Batch, DeadLetter, Feed, StoredFeed
+from replay.feeds.feed import Batch, DeadLetter, Feed, StoredFeed
+from replay.feeds.tape import TapeHeader, TapeInstrument
 from replay.records import RECORD, Kind, empty
-from replay.tape import TapeHeader, TapeInstrument
 
 START_NS = 1_700_000_000_000_000_000
 

@@ -12,7 +12,7 @@ import pytest
 
 from replay.adapters import open_feed
 from replay.errors import DataError
-from replay.merge import merge
+from replay.feeds.merge import merge
 from replay.records import Kind, Side
 
 from .feeds import instrument, opened, read_all, spec, write

@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from replay import data
+from replay.data import convert as data
 from replay.errors import ConfigError, DataError, UsageError
+from replay.feeds.tape import TapeHeader, TapeInstrument, load, save
 from replay.records import Kind, Side, empty
-from replay.tape import TapeHeader, TapeInstrument, load, save
 
 from .feeds import START_NS, trades, write
 

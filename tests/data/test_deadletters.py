@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from replay import deadletters
-from replay.deadletters import DeadLetterWriter
 from replay.errors import JournalError
-from replay.feed import DeadLetter
+from replay.feeds import deadletters
+from replay.feeds.deadletters import DeadLetterWriter
+from replay.feeds.feed import DeadLetter
 
 from .feeds import trades
 

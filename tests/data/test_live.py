@@ -16,7 +16,7 @@ from replay.adapters.follow import FollowFeed
 from replay.adapters.stdin import StdinFeed
 from replay.adapters.text import header_of, ndjson_decoding
 from replay.errors import ConfigError, DataError
-from replay.feed import Feed
+from replay.feeds.feed import Feed
 from replay.records import FLAG_GAP_BEFORE, Kind
 
 from .feeds import QUOTES, START_NS, TRADES, instrument, joined, read_live, spec, write

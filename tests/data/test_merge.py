@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from replay.errors import ConfigError, DataError, UsageError
-from replay.feed import Batch, DeadLetter, LiveFeed
-from replay.merge import merge
+from replay.feeds.feed import Batch, DeadLetter, LiveFeed
+from replay.feeds.merge import merge
+from replay.feeds.tape import TapeHeader
 from replay.records import FLAG_SNAPSHOT, Kind, empty
-from replay.tape import TapeHeader
 
 from .feeds import ListedFeed, collect, joined, read_all, trades
 

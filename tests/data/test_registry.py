@@ -12,8 +12,8 @@ import pytest
 
 from replay.adapters import feed_names, open_feed, registry
 from replay.errors import ConfigError
-from replay.feed import Feed
-from replay.tape import TapeHeader, TapeInstrument, save
+from replay.feeds.feed import Feed
+from replay.feeds.tape import TapeHeader, TapeInstrument, save
 
 from .feeds import TRADES, instrument, spec, trades, write
 

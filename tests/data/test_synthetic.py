@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from replay import data
+from replay.data import convert as data
+from replay.feeds.tape import load
 from replay.records import Kind
-from replay.tape import load
 
 GOLDEN_SHA256 = "91353d4d5269ee2256dd19e8572b21a9fd6d4ddf26e6df521d091b1f8ebbf38c"
 """SHA-256 of the 1,200,000 records of the demo's market, 64 bytes each."""

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from replay.errors import ConfigError, DataError
-from replay.feed import StoredFeed
+from replay.feeds.feed import StoredFeed
+from replay.feeds.tape import TapeHeader, TapeInstrument, TapeWriter, load, save, sidecar_path
 from replay.records import RECORD, Kind
-from replay.tape import TapeHeader, TapeInstrument, TapeWriter, load, save, sidecar_path
 
 from .feeds import START_NS, instrument, opened, read_all, trades, write
 
@@ -182,7 +182,7 @@ import resource
 from pathlib import Path
 from replay.adapters import open_feed
 from replay.config import DecimalText, FeedSpec, Instrument
-from replay.merge import merge
+from replay.feeds.merge import merge
 import replay.adapters.tape
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 one = Instrument(symbol="BTCUSDT", tick=DecimalText("0.01"), lot=DecimalText("0.001"), quote="USDT")

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay import Strategy, records
-from replay.feed import Batch, DeadLetter, LiveFeed, StoredFeed
+from replay.feeds.feed import Batch, DeadLetter, LiveFeed, StoredFeed
+from replay.feeds.tape import TapeHeader, TapeInstrument
 from replay.records import Kind, Side
-from replay.tape import TapeHeader, TapeInstrument
 
 START_NS = 1_700_000_000_000_000_000
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from replay import tape
+from replay.feeds import tape
 
 from .market import header, market
 

@@ -13,8 +13,8 @@ import pytest
 
 import replay
 from replay.errors import HaltError, StrategyError, UsageError
-from replay.pacing import PlayControls
-from replay.result import Result
+from replay.pipeline.pacing import PlayControls
+from replay.result.result import Result
 from replay.units import format_time
 
 from .market import SETTINGS, START_NS, Busy, CutFeed, Raises, market

@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 import replay
-from replay.histogram import Histogram
 from replay.metrics import SERIES_MAX, MetricsText
+from replay.pipeline.histogram import Histogram
 
 from .market import SETTINGS, Busy, CutFeed, market
 

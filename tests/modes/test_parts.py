@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay import records
-from replay.beats import ALL_VENUES, ClockBeats
 from replay.errors import UsageError
 from replay.events import EQUITY, EVENT, EventKind
-from replay.outbox import Effects, Outbox
-from replay.pacing import SPEED_STEPS, PlayControls, ReleaseErrors, TapePacer, check_speed
+from replay.pipeline.beats import ALL_VENUES, ClockBeats
+from replay.pipeline.outbox import Effects, Outbox
+from replay.pipeline.pacing import SPEED_STEPS, PlayControls, ReleaseErrors, TapePacer, check_speed
+from replay.pipeline.sinks import Collector, EventLog
+from replay.pipeline.stop import Stop, stop_on_signals
 from replay.records import Kind
-from replay.sinks import Collector, EventLog
-from replay.stop import Stop, stop_on_signals
 
 SECOND_NS = 1_000_000_000
 

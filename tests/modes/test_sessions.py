@@ -21,17 +21,17 @@ import numpy as np
 import pytest
 
 import replay
-from replay.disk import Disk
 from replay.errors import ConfigError, JournalError, StrategyError, UsageError
 from replay.events import EVENT
-from replay.journal import JournalReader, segment_paths
 from replay.modes import rerun_session
-from replay.outbox import Effects
+from replay.pipeline.outbox import Effects
+from replay.pipeline.sinks import EventLog
+from replay.pipeline.stop import Stop
 from replay.records import Kind
-from replay.result import Result
-from replay.session import Session
-from replay.sinks import EventLog
-from replay.stop import Stop
+from replay.result.result import Result
+from replay.session.disk import Disk
+from replay.session.journal import JournalReader, segment_paths
+from replay.session.session import Session
 from replay.verify import verify
 
 from .market import SETTINGS, Busy, CutFeed, Raises, ScriptedFeed, market

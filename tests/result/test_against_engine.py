@@ -13,7 +13,7 @@ import pytest
 
 from replay.events import EventKind, from_bytes
 from replay.records import Kind, as_bytes, empty
-from replay.result import Result, ResultBuilder
+from replay.result.result import Result, ResultBuilder
 
 pytest.importorskip("replay._engine", reason="the engine is not built")
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replay.marks import MarkSampler
-from replay.projections import RunScales
 from replay.records import RECORD, Kind
-from replay.tables import Table
+from replay.result.marks import MarkSampler
+from replay.result.projections import RunScales
+from replay.result.tables import Table
 
 SCALES = [6, 10]
 MINUTE = 60_000_000_000

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.positions import Position, half_even
+from replay.result.positions import Position, half_even
 
 
 @pytest.mark.parametrize(

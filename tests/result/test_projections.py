@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replay.events import EventKind
-from replay.order_rows import OrderProjection
-from replay.position_rows import PositionProjection
-from replay.positions import Position
-from replay.projections import RunScales, amounts, fills_table
-from replay.reasons import REASONS, reason_name
-from replay.tables import Table
-from replay.trade_rows import TradeProjection
+from replay.result.order_rows import OrderProjection
+from replay.result.position_rows import PositionProjection
+from replay.result.positions import Position
+from replay.result.projections import RunScales, amounts, fills_table
+from replay.result.reasons import REASONS, reason_name
+from replay.result.tables import Table
+from replay.result.trade_rows import TradeProjection
 
 BUY, SELL = 1, 2
 SCALES = [6, 10]

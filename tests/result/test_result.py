@@ -15,7 +15,7 @@ import pytest
 
 from replay.errors import DataError, JournalError, UsageError
 from replay.records import RECORD, Kind
-from replay.result import SCHEMAS, Result, ResultBuilder
+from replay.result.result import SCHEMAS, Result, ResultBuilder
 
 BUY, SELL = 1, 2
 SCALES = [6, 10]

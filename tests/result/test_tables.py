@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replay import tables
 from replay.errors import DataError, JournalError, UsageError
-from replay.tables import ABSENT_INTEGER, BATCH_ROWS, Table, TableWriter, Words
+from replay.result import tables
+from replay.result.tables import ABSENT_INTEGER, BATCH_ROWS, Table, TableWriter, Words
 
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 pyarrow_ipc = pytest.importorskip("pyarrow.ipc", reason="pyarrow is not installed")

@@ -17,6 +17,8 @@ pub enum DueKind {
     Timer,
 }
 
+pub const DUE_KINDS: usize = 5;
+
 /// What reaches a venue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Arrival {

@@ -1,13 +1,14 @@
 //! The table of orders: every order of the run that someone may still ask about, by id.
 //! May not live here: what happens to an order.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use crate::order::Order;
 
-/// Ended orders that stay readable; older ones are forgotten, so that memory does not grow with a run's length.
+/// Recent orders that stay readable after their end; older ones are forgotten, so that memory does not grow with a run's
+/// length.
 pub const ENDED_KEPT: usize = 100_000;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -15,6 +16,10 @@ pub struct OrderTable {
     /// Order `first_id + i` stands at i.
     orders: VecDeque<Order>,
     first_id: u64,
+    /// Older orders that still live, or that a command is under way for.
+    old: BTreeMap<u64, Order>,
+    /// At this many `old` ones the settled among them are forgotten.
+    old_swept_at: usize,
     /// Not ended at the venue, ascending.
     live: BTreeSet<u64>,
     /// Not ended as told, ascending.
@@ -32,41 +37,67 @@ impl OrderTable {
         self.live.insert(order.id);
         self.told_live.insert(order.id);
         self.orders.push_back(order);
-        while self.orders.len() > ENDED_KEPT && self.orders[0].is_settled() {
-            self.live.remove(&self.first_id);
-            self.orders.pop_front();
-            self.first_id += 1;
+        if self.orders.len() > ENDED_KEPT {
+            self.retire_first();
+        }
+    }
+
+    fn retire_first(&mut self) {
+        let order = self.orders.pop_front().expect("more than are kept");
+        self.first_id += 1;
+        if order.is_settled() {
+            self.live.remove(&order.id);
+            return;
+        }
+        self.old.insert(order.id, order);
+        if self.old.len() >= self.old_swept_at {
+            let live = &mut self.live;
+            self.old.retain(|id, order| {
+                if order.is_settled() {
+                    live.remove(id);
+                }
+                !order.is_settled()
+            });
+            self.old_swept_at = 2 * self.old.len() + 16;
         }
     }
 
     pub fn contains(&self, id: u64) -> bool {
-        id >= self.first_id && id < self.next_id()
+        self.find(id).is_some()
     }
 
     /// Panics on an id that is not in the table: callers got it from the engine.
     #[inline]
     pub fn get(&self, id: u64) -> &Order {
-        &self.orders[(id - self.first_id) as usize]
+        match id.checked_sub(self.first_id) {
+            Some(index) => &self.orders[index as usize],
+            None => &self.old[&id],
+        }
     }
 
     #[inline]
     pub fn get_mut(&mut self, id: u64) -> &mut Order {
-        &mut self.orders[(id - self.first_id) as usize]
+        match id.checked_sub(self.first_id) {
+            Some(index) => &mut self.orders[index as usize],
+            None => self.old.get_mut(&id).expect("an order of the table"),
+        }
     }
 
     pub fn find(&self, id: u64) -> Option<&Order> {
-        if self.contains(id) {
-            Some(self.get(id))
-        } else {
-            None
+        match id.checked_sub(self.first_id) {
+            Some(index) => self.orders.get(index as usize),
+            None => self.old.get(&id),
         }
     }
 
     /// Orders that have not ended at their venue, ascending; those that have ended are dropped from the list here.
     pub fn live(&mut self) -> Vec<u64> {
-        let (orders, first_id) = (&self.orders, self.first_id);
-        self.live.retain(|id| !orders[(id - first_id) as usize].is_ended());
-        self.live.iter().copied().collect()
+        let ids: Vec<u64> = self.live.iter().copied().collect();
+        let (live, ended): (Vec<u64>, Vec<u64>) = ids.into_iter().partition(|id| !self.get(*id).is_ended());
+        for id in ended {
+            self.live.remove(&id);
+        }
+        live
     }
 
     /// Orders that have not ended as far as their strategies know, ascending.
@@ -80,8 +111,9 @@ impl OrderTable {
         self.live.remove(&id);
     }
 
+    /// Orders that the table holds.
     pub fn len(&self) -> usize {
-        self.orders.len()
+        self.orders.len() + self.old.len()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -530,3 +530,50 @@ fn a_trigger_whose_data_the_feed_does_not_carry_is_refused_at_submission() {
     assert!(refused(&trades(), TriggerBy::Mid, &[trade(100, 99, 1)]));
     assert!(refused(&bars(), TriggerBy::Last, &[bar(100, [50; 4])]));
 }
+
+#[test]
+fn memory_does_not_grow_with_past_orders_though_an_old_one_rests_and_it_lives_on() {
+    use replay_core::order_table::ENDED_KEPT;
+    let count = ENDED_KEPT as i64 + 500;
+    let mut tape: Vec<_> = (0..count).map(|time| quote(100 + time, 99, 101)).collect();
+    let last = 100 + count;
+    tape.push(quote(last, 99, 101));
+    tape.push(quote(last + 1, 80, 81));
+    let run = play(&quotes(), &tape, |engine, call| match (call, engine.now()) {
+        (Call::Quote, 100) => (0..2).for_each(|_| {
+            send(engine, buy(1).limit(90));
+        }),
+        (Call::Quote, now) if now < last => {
+            send(engine, buy(1).limit(90).ioc());
+        }
+        (Call::Quote, now) if now == last => {
+            engine.cancel(0, 0).unwrap();
+            assert!(engine.cancel(0, 5).unwrap_err().0.contains("not known"));
+        }
+        _ => {}
+    });
+    let table = &run.engine.exchange.orders;
+    assert!(table.len() <= ENDED_KEPT + 2, "{} orders", table.len());
+    assert_eq!(table.next_id(), count as u64 + 1);
+    let tail = run.outcome().split_off(count as usize - 1);
+    assert_eq!(
+        tail,
+        [
+            format!("{last} canceled #0 requested"),
+            format!("{} fill #1 1 @ 90 maker", last + 1)
+        ]
+    );
+}
+
+#[test]
+fn thousands_of_orders_at_one_time_are_no_livelock() {
+    let run = play(&quotes(), &[quote(100, 99, 101)], |engine, call| {
+        if call == Call::Quote {
+            (0..6_000).for_each(|_| {
+                send(engine, buy(1).limit(90));
+            });
+        }
+    });
+    assert!(run.halt.is_none());
+    assert_eq!(run.of_kind(EventKind::New).len(), 6_000);
+}

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
-use crate::due::{Arrival, Queue, Timer, VenueClock};
+use crate::due::{Arrival, Queue, Timer, VenueClock, DUE_KINDS};
 use crate::equity::EquityCurve;
 use crate::event::Event;
 use crate::exchange::Exchange;
@@ -118,7 +118,8 @@ pub struct Engine {
     is_started: bool,
     is_stopping: bool,
     livelock_time: i64,
-    livelock_items: u32,
+    /// Items of each kind at that time.
+    livelock_items: [u32; DUE_KINDS],
     timers_in_gap: u32,
     /// The record that the two counts are of.
     gap_seq: u64,
@@ -165,7 +166,7 @@ impl Engine {
             is_started: false,
             is_stopping: false,
             livelock_time: i64::MIN,
-            livelock_items: 0,
+            livelock_items: [0; DUE_KINDS],
             timers_in_gap: 0,
             gap_seq: u64::MAX,
             exchange: Exchange::new(setup),

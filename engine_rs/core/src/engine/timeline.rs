@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Call, Engine, Halt, Step, DUE_ITEMS_MAX, TIMERS_IN_GAP_MAX};
-use crate::due::{Arrival, DueKind};
+use crate::due::{Arrival, DueKind, DUE_KINDS};
 use crate::event::EventKind;
 use crate::handles;
 use crate::setup::Source;
@@ -171,12 +171,11 @@ impl Engine {
     }
 
     fn guard_livelock(&mut self, time: i64, kind: DueKind, strategy: u32) -> Result<(), Halt> {
-        if time == self.livelock_time {
-            self.livelock_items += 1;
-        } else {
+        if time != self.livelock_time {
             self.livelock_time = time;
-            self.livelock_items = 1;
+            self.livelock_items = [0; DUE_KINDS];
         }
+        self.livelock_items[kind as usize] += 1;
         let name = match kind {
             DueKind::Expiry => "expiry",
             DueKind::BarClose => "bar close",
@@ -188,7 +187,7 @@ impl Engine {
             self.timers_in_gap += 1;
         }
         let loops = matches!(kind, DueKind::Arrival | DueKind::Answer | DueKind::Timer);
-        if (loops && self.livelock_items > DUE_ITEMS_MAX) || self.timers_in_gap > TIMERS_IN_GAP_MAX {
+        if (loops && self.livelock_items[kind as usize] > DUE_ITEMS_MAX) || self.timers_in_gap > TIMERS_IN_GAP_MAX {
             return Err(Halt::Livelock {
                 strategy,
                 kind: name,

@@ -15,8 +15,8 @@ from replay.errors import DataError, UsageError
 from replay.stats.drawdown import drawdowns
 
 if TYPE_CHECKING:
-    from replay.result import Result
-    from replay.tables import Table
+    from replay.result.result import Result
+    from replay.result.tables import Table
 
 _POINTS_MAX = 20_000
 _FILLS_MAX = 2_000

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import ConfigError, DataError
-from replay.feed import Batch, DeadLetter, Feed, ReceiveTime
+from replay.feeds.feed import Batch, DeadLetter, Feed, ReceiveTime
+from replay.feeds.tape import TapeHeader, TapeInstrument
 from replay.records import FLAG_BAR_LENGTH_MASK, RECORD, Kind
-from replay.tape import TapeHeader, TapeInstrument
 
 BAR_LENGTHS_MAX = FLAG_BAR_LENGTH_MASK + 1
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.positions import Position
-from replay.projections import POSITIONS, RunScales, ValueScale, amounts
 from replay.records import Side
-from replay.tables import Table, Words
+from replay.result.positions import Position
+from replay.result.projections import POSITIONS, RunScales, ValueScale, amounts
+from replay.result.tables import Table, Words
 
 _FILL_FIELDS = ("strategy", "instrument", "side", "currency", "last_price", "last_size")
 

@@ -1,6 +1,6 @@
 """Market data on disk: files to tapes, tapes to CSV. Gathers what else a tape can be asked, and the synthetic one.
 
-May not live here: printing, and what a file probably is (replay.guess).
+May not live here: printing, and what a file probably is (replay.data.guess).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from replay import guess
 from replay.config import FeedSpec, Instrument, RunConfig, SymbolColumn, load
-from replay.deadletters import DeadLetterWriter
-from replay.describe import TapeHead, TapeInfo, head, info
+from replay.data import guess
+from replay.data.describe import TapeHead, TapeInfo, head, info
+from replay.data.market import ProgressCall, is_synthetic_tape, synthetic_tape
 from replay.errors import ConfigError, DataError, JournalError, UsageError, choose
-from replay.feed import Feed
-from replay.market import ProgressCall, is_synthetic_tape, synthetic_tape
-from replay.merge import merge
+from replay.feeds.deadletters import DeadLetterWriter
+from replay.feeds.feed import Feed
+from replay.feeds.merge import merge
+from replay.feeds.tape import KIND_NAMES, TapeHeader, TapeInstrument, TapeWriter
 from replay.records import Kind, as_bytes, empty
-from replay.tape import KIND_NAMES, TapeHeader, TapeInstrument, TapeWriter
 from replay.units import format_duration
 
 __all__ = ["Conversion", "TapeHead", "TapeInfo", "convert", "head", "info", "is_synthetic_tape", "synthetic_tape"]

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.events import ABSENT, EVENT, EventKind
-from replay.projections import ORDER_TYPES, ORDERS, SIDES, TIMES_IN_FORCE, RunScales, amounts
-from replay.reasons import REASONS
-from replay.tables import Table, Words
+from replay.result.projections import ORDER_TYPES, ORDERS, SIDES, TIMES_IN_FORCE, RunScales, amounts
+from replay.result.reasons import REASONS
+from replay.result.tables import Table, Words
 
 _STATES = ("new", "rejected", "triggered", "canceled", "expired", "partially_filled", "filled")
 _PARTIALLY_FILLED = _STATES.index("partially_filled")

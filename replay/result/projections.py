@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.events import FLAG_UNSIZED, Liquidity, OrderType, TimeInForce
-from replay.positions import half_even
 from replay.records import Side
-from replay.tables import ABSENT_INTEGER, Column, Table, Words, boolean, integer, real, text, time
+from replay.result.positions import half_even
+from replay.result.tables import ABSENT_INTEGER, Column, Table, Words, boolean, integer, real, text, time
 
 FILLS: tuple[Column, ...] = (
     time("time"),

@@ -28,19 +28,18 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 import numpy as np
 
-from replay import toml
-from replay.config import RunConfig, from_mapping, resolved
-from replay.deadletters import DeadLetterWriter
-from replay.disk import Disk, disk_error
+from replay.config import RunConfig, from_mapping, resolved, toml
 from replay.errors import ConfigError, JournalError, UsageError
 from replay.events import EVENT
-from replay.eventtext import Names, event_text
-from replay.feed import Batch, StoredFeed
-from replay.journal import Frame, Journal, JournalReader
-from replay.outbox import Effects
-from replay.pipeline import FrameCursor, Pipeline
-from replay.sinks import EventLog
-from replay.tape import TapeHeader
+from replay.feeds.deadletters import DeadLetterWriter
+from replay.feeds.feed import Batch, StoredFeed
+from replay.feeds.tape import TapeHeader
+from replay.pipeline.outbox import Effects
+from replay.pipeline.pipeline import FrameCursor, Pipeline
+from replay.pipeline.sinks import EventLog
+from replay.result.eventtext import Names, event_text
+from replay.session.disk import Disk, disk_error
+from replay.session.journal import Frame, Journal, JournalReader
 from replay.units import format_time
 
 if TYPE_CHECKING:

@@ -18,20 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay import records
-from replay.beats import ClockBeats
 from replay.errors import HaltError, JournalError
-from replay.histogram import BATCH_SECONDS, Histogram
-from replay.journal import Frame, Journal
-from replay.outbox import Outbox
-from replay.pacing import SLICE_ROWS, Pacer
+from replay.pipeline.beats import ClockBeats
+from replay.pipeline.histogram import BATCH_SECONDS, Histogram
+from replay.pipeline.outbox import Outbox
+from replay.pipeline.pacing import SLICE_ROWS, Pacer
+from replay.pipeline.stop import Stop
 from replay.records import RECORD_BYTES
-from replay.stop import Stop
+from replay.session.journal import Frame, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from replay._engine import Engine, Sequencer
-    from replay.feed import Batch, DeadLetter, Feed
+    from replay.feeds.feed import Batch, DeadLetter, Feed
 
 PENDING_BYTES_MAX = 32 << 20
 """How much of the journal may wait for a commit before the feed has to wait, too."""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.projections import MARKS, RunScales
 from replay.records import FLAG_BAR_LENGTH_MASK, BarPrice, Kind
-from replay.tables import Table, Words
+from replay.result.projections import MARKS, RunScales
+from replay.result.tables import Table, Words
 
 _PIECE_ROWS = 1_024
 """The series is sampled once in so many records."""

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.disk import Disk, disk_error
 from replay.events import EQUITY, EVENT, EVENT_BYTES
-from replay.outbox import Effects
+from replay.pipeline.outbox import Effects
+from replay.session.disk import Disk, disk_error
 
 __all__ = ["Collector", "EventLog"]
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.positions import half_even
-from replay.projections import TRADES, RunScales, ValueScale
 from replay.records import Side
-from replay.tables import Table, Words
+from replay.result.positions import half_even
+from replay.result.projections import TRADES, RunScales, ValueScale
+from replay.result.tables import Table, Words
 
 _SIDES = ("long", "short")
 _SAFE_INT64 = 2.0**62

@@ -15,9 +15,9 @@ import msgspec
 from numpy.typing import NDArray
 
 from replay.errors import JournalError
-from replay.feed import DeadLetter
+from replay.feeds.feed import DeadLetter
+from replay.feeds.tape import KIND_NAMES
 from replay.records import RECORD
-from replay.tape import KIND_NAMES
 
 FILE_BYTES_MAX = 1 << 30
 """Beyond this the file takes no more; the counts go on."""

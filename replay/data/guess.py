@@ -18,9 +18,9 @@ import numpy as np
 
 from replay.config import DecimalText, FeedSpec, Instrument, SymbolColumn, TimeColumn
 from replay.errors import ConfigError, DataError, choose
-from replay.feed import Feed
+from replay.feeds.feed import Feed
+from replay.feeds.tape import load_header
 from replay.records import Kind
-from replay.tape import load_header
 
 Format = Literal["tape", "csv", "ndjson", "binance"]
 RowKind = Literal["quote", "trade", "bar"]

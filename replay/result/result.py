@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from replay import events as event_log
 from replay.errors import DataError, JournalError, UsageError
-from replay.marks import MarkSampler
-from replay.order_rows import OrderProjection
-from replay.position_rows import PositionProjection
-from replay.projections import (
+from replay.result.marks import MarkSampler
+from replay.result.order_rows import OrderProjection
+from replay.result.position_rows import PositionProjection
+from replay.result.projections import (
     EQUITY_POINTS,
     FILLS,
     MARKS,
@@ -35,13 +35,13 @@ from replay.projections import (
     equity_table,
     fills_table,
 )
+from replay.result.tables import Column, Table, TableWriter, replace_file
+from replay.result.trade_rows import TradeProjection
 from replay.stats.chart import thin
 from replay.stats.drawdown import DrawdownTracker
 from replay.stats.exposure import ExposureTracker
 from replay.stats.periods import PeriodCloses, period_of
 from replay.stats.summary import Figures, Summary, render, summary
-from replay.tables import Column, Table, TableWriter, replace_file
-from replay.trade_rows import TradeProjection
 
 RESULT_VERSION = 1
 RESULT_FILE = "result.json"
@@ -269,7 +269,7 @@ class Result:
 
         Raises UsageError where the extra `report` is not installed.
         """
-        from replay.stats.figure import draw
+        from replay.result.figure import draw
 
         return draw(self, path)
 

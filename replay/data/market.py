@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from replay import records, units
 from replay.errors import EngineMissing, ReplayError
-from replay.tape import TapeHeader, TapeInstrument, TapeWriter, load
+from replay.feeds.tape import TapeHeader, TapeInstrument, TapeWriter, load
 
 SEED = 7
 RECORDS = 1_200_000

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from replay.errors import UsageError
+from replay.feeds.tape import KIND_NAMES, TapeHeader, load
 from replay.records import BarPrice, Kind, Side
-from replay.tape import KIND_NAMES, TapeHeader, load
 from replay.units import format_duration, format_time
 
 _BLOCK_ROWS = 1 << 16

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import UsageError
-from replay.stop import Stop
+from replay.pipeline.stop import Stop
 
 Speed = float | Literal["max"]
 """How fast tape time passes: 0.1 to 1000 times the wall clock, or as fast as the machine can."""

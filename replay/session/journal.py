@@ -37,10 +37,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.disk import Disk, disk_error
 from replay.errors import JournalError
-from replay.histogram import DISK_SECONDS, Histogram
+from replay.pipeline.histogram import DISK_SECONDS, Histogram
 from replay.records import RECORD, RECORD_BYTES
+from replay.session.disk import Disk, disk_error
 
 VERSION = 1
 ALIGNMENT_BYTES = 64

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from replay.events import ABSENT, AccountKind, EventKind, Liquidity, OrderType, TimeInForce, amount
-from replay.reasons import reason_name
 from replay.records import Kind, Side
+from replay.result.reasons import reason_name
 from replay.units import format_time
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from replay.errors import UsageError
-from replay.tape import TapeHeader
+from replay.feeds.tape import TapeHeader
 
 ReceiveTime = Literal["keep", "stamp"]
 """Whether receive times are those of the data, or those of the arrival here."""
