@@ -31,8 +31,8 @@ struct Record {
 const _: () = assert!(std::mem::size_of::<Record>() == 64);
 
 fn records_of(buffer: &PyBuffer<u8>) -> PyResult<&[Record]> {
-    let address = buffer.buf_ptr() as usize;
-    if !buffer.is_c_contiguous() || buffer.len_bytes() % 64 != 0 || address % std::mem::align_of::<Record>() != 0 {
+    let address = buffer.buf_ptr().cast::<Record>();
+    if !buffer.is_c_contiguous() || buffer.len_bytes() & 63 != 0 || !address.is_aligned() {
         return Err(PyValueError::new_err(
             "records must be contiguous, aligned and of 64 bytes",
         ));

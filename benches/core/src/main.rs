@@ -173,7 +173,7 @@ fn after_orders(past: usize, records: &[Record]) -> (f64, f64) {
     let mut engine = Engine::new(setup("quote", 60_000_000_000), &[handles::QUOTE]);
     let mut sent = 0;
     let trade = |engine: &mut Engine, sent: &mut usize| {
-        let side = if *sent % 2 == 0 { Side::Buy } else { Side::Sell };
+        let side = if *sent & 1 == 0 { Side::Buy } else { Side::Sell };
         engine.submit(order(side, OrderType::Market, ABSENT)).expect("an order");
         *sent += 1;
     };
