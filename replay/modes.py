@@ -23,6 +23,7 @@ from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.merge import merge
 from replay.metrics import MetricsServer, MetricsText, RunCollector, SessionInfo, write_file
 from replay.pipeline.beats import QUIET_NS, ClockBeats
+from replay.pipeline.journal import Journal, JournalReader
 from replay.pipeline.outbox import Outbox, Sink
 from replay.pipeline.pacing import Pacer, PlayControls, Speed, TapePacer
 from replay.pipeline.pipeline import Pipeline, ProgressCall, Window
@@ -31,8 +32,7 @@ from replay.pipeline.stop import Stop, stop_on_signals
 from replay.records import as_bytes, from_bytes
 from replay.result.eventtext import Names
 from replay.result.result import EVENTS_FILE, RESULT_FILE, Result, ResultBuilder
-from replay.session.journal import Journal, JournalReader
-from replay.session.session import SETUP_FILE, JournalFeed, Recovery, Session, stored_config, strategy_hashes
+from replay.session import SETUP_FILE, JournalFeed, Recovery, Session, stored_config, strategy_hashes
 from replay.setup import build, load_strategies
 from replay.units import format_duration, format_time
 
@@ -157,7 +157,7 @@ async def paper_async(
     stop: Stop | None = None,
     **options: Any,
 ) -> Result:
-    """As `paper`, on the running event loop. `options` are those of replay.session.journal.Journal."""
+    """As `paper`, on the running event loop. `options` are those of replay.pipeline.journal.Journal."""
     from replay import logs
 
     plan = _plan(config)

@@ -22,7 +22,7 @@ import numpy as np
 from replay.errors import EXIT_DIFFERS, EXIT_DONE, DataError, ReplayError, UsageError
 from replay.events import EVENT, EVENT_BYTES
 from replay.result.eventtext import Names, event_text, record_text
-from replay.session.session import SETUP_FILE, is_session
+from replay.session import SETUP_FILE, is_session
 from replay.units import format_time
 
 EVENTS_FILE = "events.bin"

@@ -1,6 +1,6 @@
 """`replay paper`: a session on live data with simulated fills, a journal and metrics.
 
-May not live here: what a session is; that is `replay.session.session`.
+May not live here: what a session is; that is `replay.session`.
 """
 
 from __future__ import annotations

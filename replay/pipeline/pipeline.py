@@ -21,11 +21,11 @@ from replay import records
 from replay.errors import HaltError, JournalError
 from replay.pipeline.beats import ClockBeats
 from replay.pipeline.histogram import BATCH_SECONDS, Histogram
+from replay.pipeline.journal import Frame, Journal
 from replay.pipeline.outbox import Outbox
 from replay.pipeline.pacing import SLICE_ROWS, Pacer
 from replay.pipeline.stop import Stop
 from replay.records import RECORD_BYTES
-from replay.session.journal import Frame, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

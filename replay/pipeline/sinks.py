@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.events import EQUITY, EVENT, EVENT_BYTES
+from replay.pipeline.disk import Disk, disk_error
 from replay.pipeline.outbox import Effects
-from replay.session.disk import Disk, disk_error
 
 __all__ = ["Collector", "EventLog"]
 

@@ -19,8 +19,8 @@ import pytest
 
 from replay import records
 from replay.errors import JournalError
-from replay.session.disk import Disk
-from replay.session.journal import EMPTY_DIGEST, Frame, Journal, JournalReader, segment_path
+from replay.pipeline.disk import Disk
+from replay.pipeline.journal import EMPTY_DIGEST, Frame, Journal, JournalReader, segment_path
 
 SETUP_DIGEST = hashlib.sha256(b"setup").hexdigest()
 
@@ -248,7 +248,7 @@ def test_the_file_size_limit_of_the_system_halts_in_order(tmp_path: Path) -> Non
         from pathlib import Path
         from replay import records
         from replay.errors import JournalError
-        from replay.session.journal import EMPTY_DIGEST, Journal
+        from replay.pipeline.journal import EMPTY_DIGEST, Journal
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
         journal = Journal(Path({str(tmp_path)!r}), segment=0, epoch=1, setup_digest={SETUP_DIGEST!r})
         body = records.as_bytes(records.empty(5))

@@ -12,7 +12,7 @@ import pytest
 
 from replay import records
 from replay.errors import JournalError
-from replay.session.journal import (
+from replay.pipeline.journal import (
     EMPTY_DIGEST,
     FLAG_CLOSED,
     Journal,

@@ -24,14 +24,14 @@ import replay
 from replay.errors import ConfigError, JournalError, StrategyError, UsageError
 from replay.events import EVENT
 from replay.modes import rerun_session
+from replay.pipeline.disk import Disk
+from replay.pipeline.journal import JournalReader, segment_paths
 from replay.pipeline.outbox import Effects
 from replay.pipeline.sinks import EventLog
 from replay.pipeline.stop import Stop
 from replay.records import Kind
 from replay.result.result import Result
-from replay.session.disk import Disk
-from replay.session.journal import JournalReader, segment_paths
-from replay.session.session import Session
+from replay.session import Session
 from replay.verify import verify
 
 from .market import SETTINGS, Busy, CutFeed, Raises, ScriptedFeed, market

@@ -38,9 +38,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import JournalError
+from replay.pipeline.disk import Disk, disk_error
 from replay.pipeline.histogram import DISK_SECONDS, Histogram
 from replay.records import RECORD, RECORD_BYTES
-from replay.session.disk import Disk, disk_error
 
 VERSION = 1
 ALIGNMENT_BYTES = 64

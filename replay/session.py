@@ -34,12 +34,12 @@ from replay.events import EVENT
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Batch, StoredFeed
 from replay.feeds.tape import TapeHeader
+from replay.pipeline.disk import Disk, disk_error
+from replay.pipeline.journal import Frame, Journal, JournalReader
 from replay.pipeline.outbox import Effects
 from replay.pipeline.pipeline import FrameCursor, Pipeline
 from replay.pipeline.sinks import EventLog
 from replay.result.eventtext import Names, event_text
-from replay.session.disk import Disk, disk_error
-from replay.session.journal import Frame, Journal, JournalReader
 from replay.units import format_time
 
 if TYPE_CHECKING:
