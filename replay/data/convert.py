@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from replay.config import FeedSpec, Instrument, RunConfig, SymbolColumn, load
 from replay.data import guess
-from replay.data.describe import TapeHead, TapeInfo, head, info
+from replay.data.describe import TapeHead, TapeInfo, head, info, tape_info
 from replay.data.market import ProgressCall, is_synthetic_tape, synthetic_tape
 from replay.errors import ConfigError, DataError, JournalError, UsageError, choose
 from replay.feeds.deadletters import DeadLetterWriter
@@ -29,7 +29,17 @@ from replay.feeds.tape import KIND_NAMES, TapeHeader, TapeInstrument, TapeWriter
 from replay.records import Kind, as_bytes, empty
 from replay.units import format_duration
 
-__all__ = ["Conversion", "TapeHead", "TapeInfo", "convert", "head", "info", "is_synthetic_tape", "synthetic_tape"]
+__all__ = [
+    "Conversion",
+    "TapeHead",
+    "TapeInfo",
+    "convert",
+    "head",
+    "info",
+    "is_synthetic_tape",
+    "synthetic_tape",
+    "tape_info",
+]
 
 _TEXT_KINDS = (Kind.QUOTE, Kind.TRADE, Kind.BAR)
 

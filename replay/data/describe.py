@@ -1,6 +1,6 @@
 """What a tape holds, for people: counts, times, clocks, and its first records as text.
 
-May not live here: reading of other formats, and printing.
+May not live here: what other files hold (replay.data.survey), and printing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from replay.data.survey import FileInfo, first_lines, survey
 from replay.errors import UsageError
 from replay.feeds.tape import KIND_NAMES, TapeHeader, load
 from replay.records import BarPrice, Kind, Side
@@ -85,10 +86,15 @@ class TapeHead(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def info(path: str | Path) -> TapeInfo:
-    """Describe a tape by reading it once. Raises UsageError for other files: convert them first."""
+def info(path: str | Path) -> TapeInfo | FileInfo:
+    """Describe a tape by reading it once, or another file by its first rows."""
     path = Path(path)
-    _only_tapes(path, "described")
+    return tape_info(path) if path.suffix == ".npy" else survey(path)
+
+
+def tape_info(path: str | Path) -> TapeInfo:
+    """Describe a tape by reading it once."""
+    path = Path(path)
     tape = load(path)
     header = tape.header
     names = [entry.symbol for entry in header.instruments]
@@ -132,22 +138,15 @@ def info(path: str | Path) -> TapeInfo:
 
 
 def head(path: str | Path, rows: int = 10) -> TapeHead:
-    """Return the first records of a tape as text: times, symbol, kind, values. Other files must be converted first."""
+    """Return the first records of a tape as text: times, symbol, kind, values; or the first lines of a text file."""
     path = Path(path)
-    _only_tapes(path, "shown")
     if rows < 0:
         raise UsageError(f"rows must be 0 or more, not {rows}")
+    if path.suffix != ".npy":
+        return TapeHead(path=str(path), rows=[[line] for line in first_lines(path, min(rows, _HEAD_ROWS_MAX))])
     tape = load(path)
     shown = tape.records[: min(rows, _HEAD_ROWS_MAX)]
     return TapeHead(path=str(path), rows=[_described(record, tape.header) for record in shown])
-
-
-def _only_tapes(path: Path, verb: str) -> None:
-    if path.suffix != ".npy":
-        raise UsageError(
-            f"{path.name} is not a tape: only .npy tapes are {verb}",
-            remedy=f"replay data convert {path} {path.name.partition('.')[0]}.npy",
-        )
 
 
 def _described(record: Any, header: TapeHeader) -> list[str]:

@@ -46,7 +46,7 @@ _TIME_NAMES = (
     "open_time",
 )
 _RECEIVE_NAMES = ("ts_recv", "local_timestamp", "local_time", "receive_time", "received")
-_SYMBOL_NAMES = ("symbol", "instrument", "ticker", "pair")
+SYMBOL_NAMES = ("symbol", "instrument", "ticker", "pair")
 _UNITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
 
 
@@ -133,7 +133,7 @@ def receive_of(rows: Rows) -> str | None:
 
 def symbol_of(rows: Rows, place: str) -> str:
     """Name the column of the symbol."""
-    found = rows.named(_SYMBOL_NAMES)
+    found = rows.named(SYMBOL_NAMES)
     if found is None:
         raise ConfigError(
             "the file does not say whose rows these are", place=place, remedy='give the symbol: "BTCUSDT"'

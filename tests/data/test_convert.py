@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from replay.data import convert as data
+from replay.data.survey import FileInfo
 from replay.errors import ConfigError, DataError, UsageError
 from replay.feeds.tape import TapeHeader, TapeInstrument, load, save
 from replay.records import Kind, Side, empty
@@ -217,14 +219,14 @@ def test_the_same_records_give_the_same_compressed_bytes(tmp_path: Path) -> None
 
 def test_info_counts_what_a_tape_holds(tmp_path: Path) -> None:
     mixed_tape(tmp_path / "t.npy")
-    info = data.info(tmp_path / "t.npy")
+    info = data.tape_info(tmp_path / "t.npy")
     assert info.counts == {"BTC,USDT": {"quote": 2, "trade": 1, "bar": 1}, 'ETH"X"': {"quote": 1, "trade": 2}}
     assert (info.late, info.raised, info.crossed) == (0, 0, 0)
     records = trades([10, 12, 11])
     records["ts_recv"] -= np.array([0, 3, 5_000_000])
     header = TapeHeader(one_time=False, instruments=[TapeInstrument(symbol="X", price_decimals=0, size_decimals=0)])
     save(tmp_path / "u.npy", records, header)
-    info = data.info(tmp_path / "u.npy")
+    info = data.tape_info(tmp_path / "u.npy")
     assert (info.late, info.raised, info.clock_offset_ns) == (1, 2, 5_000_000)
     assert 'clock_offset = "5ms" makes it good' in str(info)
 
@@ -238,8 +240,43 @@ def test_head_shows_the_first_records(tmp_path: Path) -> None:
     assert "bought 0.005 at 1.01  id 77" in lines[2]
     assert "1m trade  1.00 1.05 0.95 1.01  volume 12.345" in lines[4]
     assert lines[0].startswith("2023-11-14T22:13:20.000000003Z  event 2023-11-14T22:13:20Z")
-    with pytest.raises(UsageError, match="is not a tape"):
-        data.head(write(tmp_path / "t.csv", "x"))
+
+
+def test_the_beginning_of_a_text_file_is_shown_as_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv.gz", gzip.compress(b"time,price\r\n1,2\n3,4\n"))
+    assert str(data.head(path, 2)) == "time,price\n1,2"
+    with pytest.raises(UsageError, match="rows must be 0 or more"):
+        data.head(path, -1)
+
+
+def test_info_of_a_text_file_proposes_the_feed_that_reads_it(tmp_path: Path) -> None:
+    header = "Date,Open,High,Low,Close,Volume"
+    path = write(tmp_path / "b.csv", f"{header}\n2006-01-02,3578.73,3605.95,3578.73,3604.33,0\n")
+    text = str(data.info(path))
+    assert f"csv, {path.stat().st_size} bytes" in text
+    assert "Open    3578.73" in text
+    assert 'time = { column = "Date", unit = "iso", stamp = "start" }' in text
+    path = write(
+        tmp_path / "t.ndjson", f'{{"ts_event":{START_NS},"ts_recv":{START_NS},"symbol":"X","price":1,"size":1}}\n'
+    )
+    entry = tomllib.loads("\n".join(_feed_of(path)))["feed"][0]
+    assert entry == {
+        "uri": str(path),
+        "records": "trade",
+        "symbol": {"column": "symbol"},
+        "time": {"column": "ts_event", "unit": "ns"},
+        "receive": {"column": "ts_recv", "unit": "ns"},
+    }
+    odd = write(tmp_path / "odd.csv", "when,what\n1,2\n")
+    assert "the columns do not tell" in str(data.info(odd))
+    capture = write(tmp_path / "c.gz", b'1 {"data":{"s":"BTCUSDT"}}\n')
+    assert "symbols: BTCUSDT" in str(data.info(capture))
+
+
+def _feed_of(path: Path) -> list[str]:
+    found = data.info(path)
+    assert isinstance(found, FileInfo)
+    return found.feed
 
 
 def test_the_synthetic_tape_is_known_again(tmp_path: Path) -> None:
@@ -295,6 +332,6 @@ def test_recorded_daily_and_minute_files_need_only_a_symbol(
 def test_recorded_captures_need_nothing_but_their_names(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
     paths = [shared_data(f"binance-ws-captures/usdm_{name}_20240808.gz") for name in ("btcusdt", "ethusdt")]
     data.convert(paths, tmp_path / "u.npy")
-    info = data.info(tmp_path / "u.npy")
+    info = data.tape_info(tmp_path / "u.npy")
     assert info.counts == {"BTCUSDT": {"quote": 66_089, "trade": 21_313}, "ETHUSDT": {"quote": 53_992, "trade": 14_076}}
     assert 1_200_000_000 < info.clock_offset_ns < 1_300_000_000, "the recorder's clock is behind"
