@@ -47,7 +47,16 @@ impl EquityCurve {
 
     /// Adds a point; without an equity (a mark is still unknown) only the time goes on.
     pub fn add(&mut self, ts: i64, tape_seq: u64, equity: Option<i128>, cash: i128, exposure: i128) {
-        self.next = ts.div_euclid(self.every).saturating_add(1).saturating_mul(self.every);
+        if ts < self.next.saturating_add(self.every) {
+            // The usual case: the next multiple, without a division.
+            self.next = if ts < self.next {
+                self.next
+            } else {
+                self.next + self.every
+            };
+        } else {
+            self.next = ts.div_euclid(self.every).saturating_add(1).saturating_mul(self.every);
+        }
         let Some(doubled_equity) = equity else {
             return;
         };

@@ -142,7 +142,7 @@ impl Ledger {
             let instrument = &setup.instruments[index as usize];
             equity += self.net[index as usize] as i128 * doubled_mark(index)? as i128 * instrument.factor;
         }
-        for (currency, balance) in self.cash.iter().enumerate() {
+        for (currency, balance) in self.cash.iter().enumerate().filter(|_| self.cash.len() > 1) {
             if currency == account || *balance == 0 {
                 continue;
             }

@@ -93,7 +93,9 @@ pub struct Market {
     /// Low and high of the last deciding bar.
     pub bar_range: (i64, i64),
     /// What own orders may still take of the last deciding bar, at its close.
-    pub bar_budget: i64,
+    pub bar_budget: Option<i64>,
+    /// Its volume.
+    pub bar_volume: i64,
     /// End of the last bar per bar length and price kind: (length index, price kind, end).
     bar_ends: Vec<(u8, u8, i64)>,
     /// Twice the mark.

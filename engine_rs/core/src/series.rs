@@ -32,6 +32,8 @@ struct Series {
     origin: Origin,
     last: Option<Bar>,
     indicators: Vec<u32>,
+    /// Strategies that are told of its closes.
+    subscribers: Vec<u32>,
 }
 
 /// What an indicator says.
@@ -51,8 +53,6 @@ pub struct SeriesTable {
     from_quotes: Vec<Vec<u32>>,
     from_trades: Vec<Vec<u32>>,
     from_bars: Vec<Vec<u32>>,
-    /// (strategy, series), in order of subscription.
-    subscriptions: Vec<(u32, u32)>,
     /// Series that closed a bar in the record that is being taken.
     closed: Vec<u32>,
 }
@@ -66,7 +66,6 @@ impl SeriesTable {
             from_quotes: vec![Vec::new(); instruments],
             from_trades: vec![Vec::new(); instruments],
             from_bars: vec![Vec::new(); instruments],
-            subscriptions: Vec::new(),
             closed: Vec::new(),
         }
     }
@@ -118,12 +117,14 @@ impl SeriesTable {
                     origin,
                     last: None,
                     indicators: Vec::new(),
+                    subscribers: Vec::new(),
                 });
                 index
             }
         };
-        if !self.subscriptions.contains(&(strategy, index)) {
-            self.subscriptions.push((strategy, index));
+        let subscribers = &mut self.series[index as usize].subscribers;
+        if !subscribers.contains(&strategy) {
+            subscribers.push(strategy);
         }
         Ok(index)
     }
@@ -132,7 +133,7 @@ impl SeriesTable {
     pub fn subscribe_unsubscribed(&mut self, setup: &Setup, handlers: &[u32]) {
         for (strategy, bits) in handlers.iter().enumerate() {
             let strategy = strategy as u32;
-            if bits & handles::BAR == 0 || self.subscriptions.iter().any(|one| one.0 == strategy) {
+            if bits & handles::BAR == 0 || self.series.iter().any(|one| one.subscribers.contains(&strategy)) {
                 continue;
             }
             for (index, instrument) in setup.instruments.iter().enumerate() {
@@ -197,14 +198,8 @@ impl SeriesTable {
     /// The series of the `nth` bar that closed in this record and that the strategy is told of.
     #[inline]
     pub fn closed_for(&self, strategy: u32, nth: u32) -> Option<u32> {
-        if self.closed.is_empty() {
-            return None;
-        }
-        self.closed
-            .iter()
-            .copied()
-            .filter(|one| self.subscriptions.contains(&(strategy, *one)))
-            .nth(nth as usize)
+        let told = |series: &u32| self.series[*series as usize].subscribers.contains(&strategy);
+        self.closed.iter().copied().filter(told).nth(nth as usize)
     }
 
     #[inline]

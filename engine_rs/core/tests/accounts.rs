@@ -492,3 +492,59 @@ fn a_flip_is_one_fill_and_the_last_close_releases_the_whole_cost() {
         (2, -2, -21_800, 2_400)
     );
 }
+
+#[test]
+fn reservations_count_a_rebate_as_no_fee() {
+    let mut text = with_cash(quotes(), "101");
+    text.venues[0].fees.taker = "-0.01".into();
+    let orders = [(100, buy(1).limit(101)), (100, buy(1).limit(1))];
+    let run = play_orders(&text, &[quote(100, 99, 105)], &orders);
+    assert_eq!(run.outcome(), ["100 rejected #1 insufficient_funds"]);
+}
+
+#[test]
+fn an_order_is_reserved_at_its_limit_as_it_was_admitted_and_by_its_leaves_as_told() {
+    let text = with_cash(quotes(), "1000");
+    let tape = [quote(100, 99, 105), quote(200, 99, 105), quote(300, 99, 105)];
+    let run = play(&text, &tape, |engine, call| match (call, engine.now()) {
+        (Call::Quote, 100) => {
+            send(engine, buy(5).limit(100)); // reserves 500
+        }
+        (Call::Quote, 200) => {
+            // The new price is not looked at, the new quantity is once it is told: 200.
+            engine.amend(0, 0, 2, 50, replay_core::event::ABSENT).unwrap();
+        }
+        (Call::Quote, 300) => {
+            send(engine, buy(8).limit(100));
+            send(engine, buy(1).limit(1));
+        }
+        _ => {}
+    });
+    assert_eq!(run.outcome(), ["200 replaced #0", "300 rejected #2 insufficient_funds"]);
+}
+
+#[test]
+fn equity_points_stand_once_per_interval_of_tape_time_and_at_fills() {
+    let mut text = quotes();
+    text.equity_every_ns = 100;
+    let tape = [
+        quote(110, 99, 101),
+        quote(150, 99, 101),
+        quote(199, 99, 101),
+        quote(205, 99, 103),
+        quote(290, 99, 101),
+    ];
+    let mut run = play_orders(&text, &tape, &[(150, buy(2))]);
+    let points: Vec<_> = run
+        .engine
+        .equity
+        .take()
+        .iter()
+        .map(|point| (point.ts, point.doubled_equity))
+        .collect();
+    // Cents, doubled: 2 bought at 101, at the mids of 100 and 101.
+    assert_eq!(
+        points,
+        [(110, 200_000_000), (150, 200_000_000 - 400), (205, 200_000_000)]
+    );
+}

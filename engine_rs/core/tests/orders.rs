@@ -577,3 +577,18 @@ fn thousands_of_orders_at_one_time_are_no_livelock() {
     assert!(run.halt.is_none());
     assert_eq!(run.of_kind(EventKind::New).len(), 6_000);
 }
+
+#[test]
+fn a_clock_record_lets_orders_expire_and_commands_arrive() {
+    let tape = [quote(100, 99, 101), quote(120, 99, 101), clock(150, -1)];
+    let run = play(&quotes(), &tape, |engine, call| match (call, engine.now()) {
+        (Call::Quote, 100) => {
+            send(engine, buy(1).limit(90).until(150));
+            send(engine, buy(1).limit(90).until(151));
+        }
+        (Call::Quote, 120) => engine.at(130, 0).unwrap(),
+        (Call::Timer(_), _) => engine.cancel(0, 1).unwrap(),
+        _ => {}
+    });
+    assert_eq!(run.outcome(), ["130 canceled #1 requested", "150 expired #0"]);
+}

@@ -259,3 +259,19 @@ fn an_order_triggered_by_a_late_trade_shares_later_prints_by_its_earlier_arrival
     assert_eq!(run.engine.exchange.orders.get(0).arrival, 200);
     assert_eq!(run.outcome(), ["400 fill #0 3 @ 55 maker", "400 fill #1 1 @ 49 maker"]);
 }
+
+#[test]
+fn a_late_trade_does_not_fill_an_order_by_a_price_that_was_amended_after_it() {
+    let tape = [trade(100, 50, 1), trade(300, 50, 1), trade(200, 40, 20).received(310)];
+    let run = play(&trades(), &tape, |engine, call| match (call, engine.now()) {
+        (replay_core::engine::Call::Trade, 100) => {
+            send(engine, buy(3).limit(30));
+        }
+        (replay_core::engine::Call::Trade, 300) => {
+            let keep = replay_core::event::ABSENT;
+            engine.amend(0, 0, keep, 45, keep).unwrap();
+        }
+        _ => {}
+    });
+    assert_eq!(run.outcome(), ["300 replaced #0"]);
+}

@@ -116,15 +116,16 @@ impl Engine {
         if decides {
             let start = (record.ts_event - length).max(market.bar_end);
             let budget = if self.exchange.working[index as usize].ids.is_empty() {
-                self.exchange.bar_budget(index, record.e)
+                None
             } else {
-                self.exchange.match_bar(index, record, start)
+                Some(self.exchange.match_bar(index, record, start))
             };
             let market = &mut self.exchange.markets[index as usize];
             market.bar_start = start;
             market.bar_end = record.ts_event;
             market.bar_close = Some(record.d);
             market.bar_range = (record.c, record.b);
+            market.bar_volume = record.e;
             market.bar_budget = budget;
             market.mark(2 * record.d);
         }

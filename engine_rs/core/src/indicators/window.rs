@@ -1,39 +1,47 @@
 //! The window: the last n integers that an indicator has taken.
 //! May not live here: sums over it; an indicator keeps its own.
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
 
 /// The last `length` prices, or fewer while they are all there have been.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Window {
-    length: u32,
-    prices: VecDeque<i64>,
+    /// A ring: zeros where there has been no price yet.
+    prices: Vec<i64>,
+    /// Where the next price goes, and the oldest stands once the ring is full.
+    next: usize,
+    is_full: bool,
 }
 
 impl Window {
     pub(super) fn new(length: u32) -> Window {
         assert!(length > 0, "a window holds at least one price");
         Window {
-            length,
-            prices: VecDeque::new(),
+            prices: vec![0; length as usize],
+            next: 0,
+            is_full: false,
         }
     }
 
     /// Takes a price in; returns the one that falls out.
+    #[inline]
     pub(super) fn push(&mut self, price: i64) -> Option<i64> {
-        let oldest = if self.is_full() { self.prices.pop_front() } else { None };
-        self.prices.push_back(price);
-        oldest
+        let oldest = std::mem::replace(&mut self.prices[self.next], price);
+        let fallen = self.is_full.then_some(oldest);
+        self.next += 1;
+        if self.next == self.prices.len() {
+            self.next = 0;
+            self.is_full = true;
+        }
+        fallen
     }
 
     pub(super) fn length(&self) -> u32 {
-        self.length
+        self.prices.len() as u32
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.prices.len() == self.length as usize
+        self.is_full
     }
 }
 

@@ -45,11 +45,14 @@ impl Exchange {
                 high: market.bar_range.1,
                 prices: [close; 4],
                 times: [venue_time; 4],
-                budget: market.bar_budget,
+                budget: match market.bar_budget {
+                    Some(left) => left,
+                    None => self.bar_budget(request.instrument, market.bar_volume),
+                },
                 unsized_source: instrument.sizes == Sizes::None,
             };
             self.take_on_bar(id, close, venue_time, &mut path);
-            self.markets[request.instrument as usize].bar_budget = path.budget;
+            self.markets[request.instrument as usize].bar_budget = Some(path.budget);
         }
         if !self.orders.get(id).is_ended() {
             self.put_to_work(id);
@@ -63,16 +66,20 @@ impl Exchange {
         match instrument.sizes {
             Sizes::None => UNSIZED,
             Sizes::Full => {
-                let share = div_floor(volume as i128 * venue.max_share as i128, SHARE_UNIT) as i64;
+                let share = if venue.max_share as i128 == SHARE_UNIT {
+                    volume
+                } else {
+                    div_floor(volume as i128 * venue.max_share as i128, SHARE_UNIT) as i64
+                };
                 share - share % instrument.lot
             }
         }
     }
 
     /// A bar of the deciding kind: matches the orders that had arrived when it began.
-    #[inline(never)]
     ///
     /// Gives what is left of the bar for orders that take its close.
+    #[inline(never)]
     pub(crate) fn match_bar(&mut self, index: u32, record: &Record, start: i64) -> i64 {
         let setup = Arc::clone(&self.setup);
         let instrument = &setup.instruments[index as usize];

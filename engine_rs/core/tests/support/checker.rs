@@ -228,6 +228,15 @@ impl Checker<'_> {
                 }
             }
         }
+        for event in events {
+            let venue = self.venue(event.instrument);
+            let is_refused_here = event.kind == EventKind::Rejected as u8 && event.answer_time == event.venue_time;
+            let earliest = record.ts_recv.max(event.venue_time + venue.latency_ns.response);
+            assert!(
+                is_refused_here || event.answer_time >= earliest,
+                "law 8: no answer before the record that decides it, nor before its latency"
+            );
+        }
         let mut print_used = 0;
         for event in &events[split..] {
             print_used += self.follow(record, event, false);
