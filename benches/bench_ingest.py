@@ -26,9 +26,9 @@ import numpy as np
 
 from replay.adapters import open_feed
 from replay.config import DecimalText, DurationText, FeedSpec, Instrument, TimeColumn
-from replay.merge import merge
+from replay.feeds.merge import merge
+from replay.feeds.tape import TapeWriter
 from replay.records import empty
-from replay.tape import TapeWriter
 
 PLAIN_ROWS_MIN = 3.0
 GZIP_ROWS_MIN = 2.0

@@ -285,9 +285,8 @@ def test_a_missing_file_names_the_nearest_one(tmp_path: Path) -> None:
 
 
 def test_a_truncated_gzip_gives_its_rows_and_then_an_error(tmp_path: Path) -> None:
-    rows = "".join(
-        f"{START_NS + number},1.00,{random.Random(number).randrange(1, 9999)}\n" for number in range(200_000)
-    )
+    dice = random.Random(1)
+    rows = "".join(f"{START_NS + number},1.00,{dice.randrange(1, 9999)}\n" for number in range(200_000))
     whole = gzip.compress(f"time,price,size\n{rows}".encode())
     path = write(tmp_path / "t.csv.gz", whole[: len(whole) // 2])
     feed = opened(path, **TRADES)

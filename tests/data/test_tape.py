@@ -195,5 +195,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    path.unlink()  # pytest keeps the folders of the last runs
     grown_bytes = int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
     assert grown_bytes <= 150 << 20
