@@ -205,14 +205,17 @@ impl Engine {
         let mut engine = self.cell.borrow_mut(py)?;
         let account = engine.setup().account_currency as usize;
         let scale = pow10(engine.setup().currencies[account].ledger_scale) as f64;
-        let mut bytes = Vec::new();
-        for point in engine.equity.take() {
+        // The machine's own conversion where a number fits: it rounds alike.
+        let float = |amount: i128| i64::try_from(amount).map_or(amount as f64, |amount| amount as f64);
+        let points = engine.equity.take();
+        let mut bytes = Vec::with_capacity(points.len() * 40);
+        for point in points {
             bytes.extend_from_slice(&point.ts.to_le_bytes());
             bytes.extend_from_slice(&point.tape_seq.to_le_bytes());
             for value in [
-                point.doubled_equity as f64 / 2.0 / scale,
-                point.cash as f64 / scale,
-                point.doubled_exposure as f64 / 2.0 / scale,
+                float(point.doubled_equity) / 2.0 / scale,
+                float(point.cash) / scale,
+                float(point.doubled_exposure) / 2.0 / scale,
             ] {
                 bytes.extend_from_slice(&value.to_le_bytes());
             }
