@@ -5,7 +5,7 @@ use crate::command::{check_order, check_price, check_quantity, Command, CommandE
 use crate::engine::Engine;
 use crate::event::ABSENT;
 use crate::indicators::Spec;
-use crate::order::{Order, OrderRequest, OrderType, Side, TimeInForce, TriggerBy};
+use crate::order::{Order, OrderRequest, OrderType};
 use crate::position::Position;
 use crate::record::BarPrice;
 
@@ -155,23 +155,10 @@ impl Engine {
             .sum();
         let difference = quantity - (self.told.position(strategy, instrument).quantity + live + sent);
         let lot = self.setup().instruments[instrument as usize].lot;
-        let size = difference.abs() - difference.abs() % lot;
-        if size == 0 {
-            return Ok(None);
+        match OrderRequest::towards(instrument, difference, lot) {
+            Some(request) => self.submit(request).map(Some),
+            None => Ok(None),
         }
-        self.submit(OrderRequest {
-            instrument,
-            side: Side::from_signed(difference),
-            order_type: OrderType::Market,
-            time_in_force: TimeInForce::GoodTillCanceled,
-            trigger_by: TriggerBy::Default,
-            quantity: size,
-            limit: ABSENT,
-            trigger: ABSENT,
-            expire: ABSENT,
-            is_target: true,
-        })
-        .map(Some)
     }
 
     /// A timer that fires first at now + `period`, then every `period` ns.

@@ -109,6 +109,25 @@ pub struct OrderRequest {
     pub is_target: bool,
 }
 
+impl OrderRequest {
+    /// The market order that changes a position by `difference`, towards zero on the lot; None where nothing is left of it.
+    pub fn towards(instrument: u32, difference: i64, lot: i64) -> Option<OrderRequest> {
+        let quantity = difference.abs() - difference.abs() % lot;
+        (quantity > 0).then_some(OrderRequest {
+            instrument,
+            side: Side::from_signed(difference),
+            order_type: OrderType::Market,
+            time_in_force: TimeInForce::GoodTillCanceled,
+            trigger_by: TriggerBy::Default,
+            quantity,
+            limit: ABSENT,
+            trigger: ABSENT,
+            expire: ABSENT,
+            is_target: true,
+        })
+    }
+}
+
 /// How much of the queue stands before a resting limit order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QueueAhead {

@@ -7,8 +7,7 @@ use super::Engine;
 use crate::admission;
 use crate::command::Command;
 use crate::due::{Arrival, Timer};
-use crate::event::ABSENT;
-use crate::order::{Order, OrderRequest, OrderType, Side, TimeInForce, TriggerBy};
+use crate::order::{Order, OrderRequest};
 use crate::record::OperatorCommand;
 use crate::setup::Venue;
 
@@ -110,21 +109,8 @@ impl Engine {
             for index in 0..self.exchange.setup.instruments.len() as u32 {
                 let quantity = self.told.position(strategy, index).quantity;
                 let lot = self.exchange.setup.instruments[index as usize].lot;
-                let size = quantity.abs() - quantity.abs() % lot;
-                if size > 0 {
-                    self.commands.push(Command::Submit(OrderRequest {
-                        instrument: index,
-                        side: Side::from_signed(-quantity),
-                        order_type: OrderType::Market,
-                        time_in_force: TimeInForce::GoodTillCanceled,
-                        trigger_by: TriggerBy::Default,
-                        quantity: size,
-                        limit: ABSENT,
-                        trigger: ABSENT,
-                        expire: ABSENT,
-                        is_target: true,
-                    }));
-                }
+                let request = OrderRequest::towards(index, -quantity, lot);
+                self.commands.extend(request.map(Command::Submit));
             }
         }
         self.admit_commands();
