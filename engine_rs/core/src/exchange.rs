@@ -17,6 +17,7 @@ use crate::order::{Order, OrderType, QueueAhead, Side, TimeInForce, TriggerBy};
 use crate::order_table::OrderTable;
 use crate::reason::Reason;
 use crate::setup::{AccountKind, FeeRounding, Setup, Source, RATE_DECIMALS};
+use crate::working::Working;
 
 /// Whether a fill made or took liquidity.
 #[repr(u8)]
@@ -24,34 +25,6 @@ use crate::setup::{AccountKind, FeeRounding, Setup, Source, RATE_DECIMALS};
 pub enum Liquidity {
     Maker = crate::event::LIQUIDITY_MAKER,
     Taker = crate::event::LIQUIDITY_TAKER,
-}
-
-/// The orders at work in one instrument, with bounds that tell at a glance whether a price can touch any.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Working {
-    /// Ascending.
-    pub ids: Vec<u64>,
-    pub highest_buy_limit: i64,
-    pub lowest_sell_limit: i64,
-    pub lowest_buy_stop: i64,
-    pub highest_sell_stop: i64,
-    /// Stops that watch something else than the default price.
-    pub other_triggers: u32,
-    pub resting_limits: u32,
-}
-
-impl Default for Working {
-    fn default() -> Working {
-        Working {
-            ids: Vec::new(),
-            highest_buy_limit: i64::MIN,
-            lowest_sell_limit: i64::MAX,
-            lowest_buy_stop: i64::MAX,
-            highest_sell_stop: i64::MIN,
-            other_triggers: 0,
-            resting_limits: 0,
-        }
-    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -419,44 +392,12 @@ impl Exchange {
     // -------------------------------------------------------------- working orders
 
     pub(crate) fn put_to_work(&mut self, id: u64) {
-        let instrument = self.orders.get(id).request.instrument as usize;
-        if let Err(at) = self.working[instrument].ids.binary_search(&id) {
-            self.working[instrument].ids.insert(at, id);
-        }
-        self.bound(instrument);
+        let order = self.orders.get(id);
+        self.working[order.request.instrument as usize].add(order, &self.orders);
     }
 
     pub(crate) fn withdraw(&mut self, instrument: u32, id: u64) {
-        if let Ok(at) = self.working[instrument as usize].ids.binary_search(&id) {
-            self.working[instrument as usize].ids.remove(at);
-            self.bound(instrument as usize);
-        }
-    }
-
-    fn bound(&mut self, instrument: usize) {
-        let mut bounds = Working {
-            ids: std::mem::take(&mut self.working[instrument].ids),
-            ..Working::default()
-        };
-        for id in &bounds.ids {
-            let order = self.orders.get(*id);
-            if order.rests_as_limit() {
-                bounds.resting_limits += 1;
-                match order.request.side {
-                    Side::Buy => bounds.highest_buy_limit = bounds.highest_buy_limit.max(order.limit),
-                    Side::Sell => bounds.lowest_sell_limit = bounds.lowest_sell_limit.min(order.limit),
-                }
-            } else if order.awaits_trigger() {
-                if order.request.trigger_by != TriggerBy::Default {
-                    bounds.other_triggers += 1;
-                }
-                match order.request.side {
-                    Side::Buy => bounds.lowest_buy_stop = bounds.lowest_buy_stop.min(order.trigger),
-                    Side::Sell => bounds.highest_sell_stop = bounds.highest_sell_stop.max(order.trigger),
-                }
-            }
-        }
-        self.working[instrument] = bounds;
+        self.working[instrument as usize].remove(id, &self.orders);
     }
 
     // -------------------------------------------------------------- fills

@@ -34,3 +34,4 @@ pub mod sequencer;
 pub mod series;
 pub mod setup;
 pub mod told;
+pub mod working;

@@ -467,3 +467,19 @@ fn every_fill_of_a_bar_lies_within_its_low_and_high() {
     assert_eq!(run.fills().len(), 5);
     assert!(run.fills().iter().all(|fill| (45..=52).contains(&fill.last_price)));
 }
+
+#[test]
+fn no_grace_lets_an_order_into_a_bar_that_had_ended_when_it_arrived() {
+    let mut text = bars();
+    text.venues[0].bar_grace_ns = 500;
+    text.instruments
+        .push(instrument("B", 0, replay_core::setup::Source::Quote));
+    let tape = [
+        bar(100, [50; 4]),
+        quote(200, 9, 11).on(1),
+        bar(130, [50; 4]).received(210),
+        bar(230, [60; 4]),
+    ];
+    let run = play_orders(&text, &tape, &[(200, buy(1))]);
+    assert_eq!(run.outcome(), ["200 fill #0 1 @ 60 taker"]);
+}

@@ -181,6 +181,23 @@ fn a_timer_at_16_00_fires_after_all_records_stamped_16_00() {
 }
 
 #[test]
+fn a_timer_waits_for_the_next_record_also_where_answers_are_due_at_its_time() {
+    let tape = [quote(100, 99, 105), quote(1600, 99, 101), quote(1601, 99, 101)];
+    let run = play(&quotes(), &tape, |engine, call| match (call, engine.now()) {
+        (Call::Start, _) => engine.at(1600, 4).unwrap(),
+        (Call::Quote, 100) => {
+            send(engine, buy(1).limit(102));
+        }
+        (Call::Quote, 1600) => {
+            send(engine, buy(1));
+        }
+        _ => {}
+    });
+    let fired = run.calls.iter().find(|one| one.call == Call::Timer(4)).unwrap();
+    assert_eq!((fired.tape_seq, fired.now, run.fills().len()), (2, 1600, 2));
+}
+
+#[test]
 fn repeating_timers_fire_for_each_missed_due_time_the_first_at_now_plus_period_with_now_at_the_due_time() {
     let run = play(
         &quotes(),
