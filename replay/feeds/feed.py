@@ -5,7 +5,6 @@ May not live here: any format or venue (adapters), the order of several feeds (m
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
@@ -78,6 +77,8 @@ class StoredFeed(ABC):
 
     async def batches_async(self, cursor: bytes | None = None) -> AsyncIterator[Batch]:
         """Give the same batches, letting the event loop breathe between them."""
+        import asyncio  # here: a backtest needs none, and it costs a third of the import
+
         for batch in self.batches(cursor):
             yield batch
             await asyncio.sleep(0)

@@ -67,6 +67,22 @@ pub const fn narrow(value: i128) -> Option<i64> {
     }
 }
 
+/// The nearest float; by the machine's own conversion where the number fits, which rounds alike.
+#[inline]
+pub fn float(number: i128) -> f64 {
+    match i64::try_from(number) {
+        Ok(number) => number as f64,
+        Err(_) => wide_float(number),
+    }
+}
+
+/// Out of line: in line the compiler sees that both conversions agree, and makes one of them, the slow one.
+#[cold]
+#[inline(never)]
+fn wide_float(number: i128) -> f64 {
+    number as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

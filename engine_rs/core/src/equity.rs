@@ -78,6 +78,13 @@ impl EquityCurve {
 
     /// The points since the last call.
     pub fn take(&mut self) -> Vec<EquityPoint> {
-        std::mem::take(&mut self.waiting)
+        self.take_with(<[EquityPoint]>::to_vec)
+    }
+
+    /// Hands over the points since the last call; their room is kept for those of the next batch.
+    pub fn take_with<T>(&mut self, read: impl FnOnce(&[EquityPoint]) -> T) -> T {
+        let outcome = read(&self.waiting);
+        self.waiting.clear();
+        outcome
     }
 }

@@ -476,7 +476,7 @@ impl Exchange {
         event.set_amount(fee);
         let answer_time = event.answer_time;
         self.publish(event);
-        for posting in postings {
+        for posting in postings.into_iter().filter(|posting| posting.amount != 0) {
             let mut event = Event {
                 kind: EventKind::Posting as u8,
                 order_id: id,

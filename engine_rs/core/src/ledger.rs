@@ -78,8 +78,8 @@ impl Ledger {
         &self.positions[strategy as usize * self.instruments + instrument as usize]
     }
 
-    /// Books a fill and gives its postings; they sum to zero. Postings of 0 are left out.
-    pub fn book(&mut self, setup: &Setup, fill: &FillToBook) -> (Change, Vec<Posting>) {
+    /// Books a fill and gives its postings; they sum to zero. Those of 0 are no postings.
+    pub fn book(&mut self, setup: &Setup, fill: &FillToBook) -> (Change, [Posting; 5]) {
         let instrument = &setup.instruments[fill.instrument as usize];
         let currency = instrument.quote as usize;
         let signed_size = fill.size * fill.side.sign();
@@ -99,12 +99,8 @@ impl Ledger {
             (AccountKind::Pnl, -change.realised),
             (AccountKind::Cash, -fill.fee),
             (AccountKind::Fees, fill.fee),
-        ];
-        let postings: Vec<Posting> = postings
-            .into_iter()
-            .filter(|(_, amount)| *amount != 0)
-            .map(|(account, amount)| Posting { account, amount })
-            .collect();
+        ]
+        .map(|(account, amount)| Posting { account, amount });
         assert_eq!(
             postings.iter().map(|posting| posting.amount).sum::<i128>(),
             0,
@@ -156,6 +152,24 @@ impl Ledger {
                 crate::arith::div_half_even(balance * doubled_mark(index as u32)? as i128 * instrument.factor, unit);
         }
         Some(equity)
+    }
+
+    /// Twice the equity, and twice the gross value of all positions; each position is looked at once where that is all.
+    pub fn doubled_equity_and_exposure(
+        &self,
+        setup: &Setup,
+        doubled_mark: impl Fn(u32) -> Option<i64>,
+    ) -> (Option<i128>, i128) {
+        if let ([index], [cash]) = (&self.held[..], &self.cash[..]) {
+            let Some(mark) = doubled_mark(*index) else {
+                return (None, 0);
+            };
+            let factor = setup.instruments[*index as usize].factor;
+            let value = self.net[*index as usize] as i128 * mark as i128 * factor;
+            return (Some(2 * cash + value), value.abs());
+        }
+        let equity = self.doubled_equity(setup, &doubled_mark);
+        (equity, self.doubled_exposure(setup, &doubled_mark))
     }
 
     /// Gross value of all positions at their marks, doubled.

@@ -85,9 +85,16 @@ impl EventLog {
 
     /// The events since the last call.
     pub fn take(&mut self) -> Vec<Event> {
+        self.take_with(<[Event]>::to_vec)
+    }
+
+    /// Hands over the events since the last call; their room is kept for those of the next batch.
+    pub fn take_with<T>(&mut self, read: impl FnOnce(&[Event]) -> T) -> T {
         self.hash_waiting();
         self.hashed = 0;
-        std::mem::take(&mut self.waiting)
+        let outcome = read(&self.waiting);
+        self.waiting.clear();
+        outcome
     }
 
     /// Events that wait to be taken.

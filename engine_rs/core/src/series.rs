@@ -202,6 +202,12 @@ impl SeriesTable {
         self.closed.iter().copied().filter(told).nth(nth as usize)
     }
 
+    /// How many series closed a bar in this record, whoever is told of them.
+    #[inline]
+    pub fn closed_count(&self) -> u32 {
+        self.closed.len() as u32
+    }
+
     #[inline]
     pub fn has_closed(&self) -> bool {
         !self.closed.is_empty()

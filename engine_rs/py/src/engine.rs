@@ -8,7 +8,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
-use replay_core::arith::pow10;
+use replay_core::arith::{float, pow10};
 use replay_core::decimal;
 use replay_core::due::Arrival;
 use replay_core::engine::{Call, Halt, Step};
@@ -196,8 +196,9 @@ impl Engine {
 
     /// Events decided since the last call: n * 128 bytes.
     fn take_events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let events = self.cell.borrow_mut(py)?.exchange.log.take();
-        Ok(PyBytes::new(py, bytemuck::cast_slice(&events)))
+        let mut engine = self.cell.borrow_mut(py)?;
+        let log = &mut engine.exchange.log;
+        Ok(log.take_with(|events| PyBytes::new(py, bytemuck::cast_slice(events))))
     }
 
     /// Equity points since the last call: n * 40 bytes (ts i64, tape_seq u64, equity, cash and exposure f64).
@@ -205,22 +206,18 @@ impl Engine {
         let mut engine = self.cell.borrow_mut(py)?;
         let account = engine.setup().account_currency as usize;
         let scale = pow10(engine.setup().currencies[account].ledger_scale) as f64;
-        // The machine's own conversion where a number fits: it rounds alike.
-        let float = |amount: i128| i64::try_from(amount).map_or(amount as f64, |amount| amount as f64);
-        let points = engine.equity.take();
-        let mut bytes = Vec::with_capacity(points.len() * 40);
-        for point in points {
-            bytes.extend_from_slice(&point.ts.to_le_bytes());
-            bytes.extend_from_slice(&point.tape_seq.to_le_bytes());
-            for value in [
-                float(point.doubled_equity) / 2.0 / scale,
-                float(point.cash) / scale,
-                float(point.doubled_exposure) / 2.0 / scale,
-            ] {
-                bytes.extend_from_slice(&value.to_le_bytes());
-            }
-        }
-        Ok(PyBytes::new(py, &bytes))
+        engine.equity.take_with(|points| {
+            PyBytes::new_with(py, points.len() * 40, |bytes| {
+                for (row, point) in bytes.chunks_exact_mut(40).zip(points) {
+                    row[..8].copy_from_slice(&point.ts.to_le_bytes());
+                    row[8..16].copy_from_slice(&point.tape_seq.to_le_bytes());
+                    row[16..24].copy_from_slice(&(float(point.doubled_equity) / 2.0 / scale).to_le_bytes());
+                    row[24..32].copy_from_slice(&(float(point.cash) / scale).to_le_bytes());
+                    row[32..].copy_from_slice(&(float(point.doubled_exposure) / 2.0 / scale).to_le_bytes());
+                }
+                Ok(())
+            })
+        })
     }
 
     /// Hex SHA-256 over all events so far.

@@ -242,14 +242,17 @@ impl Engine {
                     };
                     *position += 1;
                     self.begin(record);
-                    // The common case, straight through: nothing is due, and no handler wants the record.
+                    // The common case, straight through: nothing is due.
                     if self.phase == Phase::DueBefore && self.is_quiet_before() {
                         self.apply();
                         self.phase = Phase::DueAtRecord;
-                        if !self.has_handlers_per_record && self.is_quiet_at() && self.record.kind < Kind::Command as u8
-                        {
-                            self.end_record();
-                            self.phase = Phase::Idle;
+                        if self.is_quiet_at() && self.record.kind < Kind::Command as u8 {
+                            if self.has_handlers_per_record {
+                                self.phase = self.first_calls();
+                            } else {
+                                self.end_record();
+                                self.phase = Phase::Idle;
+                            }
                         }
                     }
                 }
@@ -282,11 +285,7 @@ impl Engine {
                     if self.record.kind == Kind::Command as u8 {
                         self.phase = Phase::Operator(0);
                     } else if self.has_handlers_per_record {
-                        self.phase = if self.series.has_closed() {
-                            Phase::Bars(0, 0)
-                        } else {
-                            Phase::Own(0)
-                        };
+                        self.phase = self.first_calls();
                     } else {
                         self.phase = Phase::DueAtEnd;
                     }
@@ -306,12 +305,16 @@ impl Engine {
                     }
                     match self.series.closed_for(strategy, done) {
                         Some(series) => {
-                            self.phase = Phase::Bars(strategy, done + 1);
+                            self.phase = if done + 1 < self.series.closed_count() {
+                                Phase::Bars(strategy, done + 1)
+                            } else {
+                                self.after_bars(strategy)
+                            };
                             if let Some(step) = self.call(strategy, handles::BAR, Call::Bar(series)) {
                                 return Ok(step);
                             }
                         }
-                        None => self.phase = Phase::Own(strategy),
+                        None => self.phase = self.after_bars(strategy),
                     }
                 }
                 Phase::Own(strategy) => {
@@ -351,6 +354,28 @@ impl Engine {
                     self.phase = Phase::Idle;
                 }
             }
+        }
+    }
+
+    /// Where the handlers that the record calls begin.
+    #[inline]
+    fn first_calls(&self) -> Phase {
+        if self.series.has_closed() {
+            Phase::Bars(0, 0)
+        } else {
+            Phase::Own(0)
+        }
+    }
+
+    /// What follows a strategy's closed bars: the record's own handler, which a Bar record does not have.
+    #[inline]
+    fn after_bars(&self, strategy: u32) -> Phase {
+        if self.record.kind != Kind::Bar as u8 {
+            Phase::Own(strategy)
+        } else if strategy as usize + 1 < self.handlers.len() {
+            Phase::Bars(strategy + 1, 0)
+        } else {
+            Phase::DueAtEnd
         }
     }
 
@@ -419,8 +444,7 @@ impl Engine {
     fn add_equity_point(&mut self) {
         let (exchange, ledger) = (&self.exchange, &self.exchange.ledger);
         let mark = |index: u32| exchange.doubled_mark(index);
-        let equity = ledger.doubled_equity(&exchange.setup, mark);
-        let exposure = ledger.doubled_exposure(&exchange.setup, mark);
+        let (equity, exposure) = ledger.doubled_equity_and_exposure(&exchange.setup, mark);
         let cash = ledger.cash[exchange.setup.account_currency as usize];
         self.equity.add(self.take_time, self.tape_seq, equity, cash, exposure);
         self.exchange.filled = false;

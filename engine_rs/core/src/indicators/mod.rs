@@ -11,7 +11,7 @@ mod window;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arith::pow10;
+use crate::arith::{float, pow10};
 
 pub use atr::{Atr, FirstRange};
 pub use deviation::{Deviation, Divisor};
@@ -114,15 +114,6 @@ impl Scale {
 
     fn unit(self) -> f64 {
         self.unit as f64
-    }
-}
-
-/// The nearest float; by the machine's own conversion where the number fits, which rounds alike.
-#[inline]
-fn float(number: i128) -> f64 {
-    match i64::try_from(number) {
-        Ok(number) => number as f64,
-        Err(_) => number as f64,
     }
 }
 

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::window::Window;
-use super::{check_period, float, IndicatorError, Scale};
+use super::{check_period, IndicatorError, Scale};
+use crate::arith::float;
 
 /// The mean of the last n prices: f64(sum) / f64(n * unit), from an exact integer sum, so that it never drifts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
