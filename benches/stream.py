@@ -50,6 +50,7 @@ def main() -> None:
             cash={"USD": 1_000_000},
             account={"currency": "USD"},
         )
+        fills = len(result.fills)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     print(
         json.dumps(
@@ -57,7 +58,7 @@ def main() -> None:
                 "peak_mb": round(peak_mb - import_mb, 1),
                 "import_mb": round(import_mb - bare_mb, 1),
                 "cpu_s": round(sum(os.times()[:2]), 2),
-                "fills": len(result.fills),
+                "fills": fills,
                 "digest": result.digest,
             }
         )
