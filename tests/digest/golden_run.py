@@ -9,7 +9,6 @@ import sys
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from replay import Strategy
 from replay.records import Kind, as_bytes, empty
@@ -142,7 +141,7 @@ def run(records: Any, batch: int = 4_096) -> Any:
     for first in range(0, len(records), batch):
         admitted, rejected = sequencer.admit(data[first * 64 : (first + batch) * 64])
         assert not rejected
-        engine.run(np.frombuffer(admitted, dtype=np.uint8))
+        engine.run(admitted)
     engine.finish()
     return engine
 

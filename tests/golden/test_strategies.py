@@ -53,14 +53,14 @@ class EmaFlip(Strategy):
         position = self.position("BTCUSDT").quantity
         if self.fast >= self.slow:
             if position < 0:
-                self.buy("BTCUSDT", "0.001")
+                self.buy("BTCUSDT", Decimal("0.001"))
             if position <= 0:
-                self.buy("BTCUSDT", "0.001")
+                self.buy("BTCUSDT", Decimal("0.001"))
         else:
             if position > 0:
-                self.sell("BTCUSDT", "0.001")
+                self.sell("BTCUSDT", Decimal("0.001"))
             if position >= 0:
-                self.sell("BTCUSDT", "0.001")
+                self.sell("BTCUSDT", Decimal("0.001"))
 
 
 @pytest.fixture(scope="module")

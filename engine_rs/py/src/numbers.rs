@@ -21,7 +21,7 @@ pub fn to_raw(value: &Bound<'_, PyAny>, decimals: u32, what: &str) -> PyResult<i
     }
     let text: String = if let Ok(text) = value.cast::<PyString>() {
         text.to_string()
-    } else if value.get_type().name()?.to_string() == "Decimal" {
+    } else if value.get_type().name()? == "Decimal" {
         value.call_method1("__format__", ("f",))?.extract()?
     } else if let Ok(float) = value.extract::<f64>() {
         return from_float(float, decimals, what);

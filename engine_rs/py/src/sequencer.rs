@@ -13,6 +13,9 @@ use replay_core::setup::Setup;
 use crate::engine::{parse_setup, records_of};
 use crate::errors;
 
+/// The admitted records as bytes, and the quarantined rows with their reasons.
+type Admitted<'py> = (Bound<'py, PyAny>, Vec<(usize, &'static str)>);
+
 /// Decides which records are on the tape: checks, raises, quarantines and counts.
 #[pyclass(module = "replay._engine")]
 pub struct Sequencer {
@@ -32,11 +35,7 @@ impl Sequencer {
     }
 
     /// Gives (admitted records as bytes: the same object where nothing changed, quarantined rows with their reasons).
-    fn admit<'py>(
-        &mut self,
-        py: Python<'py>,
-        batch: &Bound<'py, PyAny>,
-    ) -> PyResult<(Bound<'py, PyAny>, Vec<(usize, &'static str)>)> {
+    fn admit<'py>(&mut self, py: Python<'py>, batch: &Bound<'py, PyAny>) -> PyResult<Admitted<'py>> {
         let buffer = PyBuffer::<u8>::get(batch)?;
         let records = records_of(py, &buffer)?;
         let verdict = self.core.admit(records);
