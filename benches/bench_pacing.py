@@ -12,7 +12,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.pacing import PlayControls, TapePacer
+from replay.pipeline.pacing import PlayControls, TapePacer
 
 RATE = 100
 """Records a second, at random distances."""
