@@ -1,7 +1,7 @@
 //! The table of orders: every order of the run that someone may still ask about, by id.
 //! May not live here: what happens to an order.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +20,8 @@ pub struct OrderTable {
     old: BTreeMap<u64, Order>,
     /// At this many `old` ones the settled among them are forgotten.
     old_swept_at: usize,
-    /// Not ended at the venue, ascending.
-    live: BTreeSet<u64>,
-    /// Not ended as told, ascending.
-    told_live: BTreeSet<u64>,
+    /// Not ended as told, ascending: what lives at a venue is among them, since an end is told after it happened.
+    told_live: Vec<u64>,
 }
 
 impl OrderTable {
@@ -34,8 +32,7 @@ impl OrderTable {
 
     pub fn push(&mut self, order: Order) {
         assert_eq!(order.id, self.next_id(), "order ids are given in sequence");
-        self.live.insert(order.id);
-        self.told_live.insert(order.id);
+        self.told_live.push(order.id);
         self.orders.push_back(order);
         if self.orders.len() > ENDED_KEPT {
             self.retire_first();
@@ -46,18 +43,11 @@ impl OrderTable {
         let order = self.orders.pop_front().expect("more than are kept");
         self.first_id += 1;
         if order.is_settled() {
-            self.live.remove(&order.id);
             return;
         }
         self.old.insert(order.id, order);
         if self.old.len() >= self.old_swept_at {
-            let live = &mut self.live;
-            self.old.retain(|id, order| {
-                if order.is_settled() {
-                    live.remove(id);
-                }
-                !order.is_settled()
-            });
+            self.old.retain(|_, order| !order.is_settled());
             self.old_swept_at = 2 * self.old.len() + 16;
         }
     }
@@ -90,14 +80,12 @@ impl OrderTable {
         }
     }
 
-    /// Orders that have not ended at their venue, ascending; those that have ended are dropped from the list here.
-    pub fn live(&mut self) -> Vec<u64> {
-        let ids: Vec<u64> = self.live.iter().copied().collect();
-        let (live, ended): (Vec<u64>, Vec<u64>) = ids.into_iter().partition(|id| !self.get(*id).is_ended());
-        for id in ended {
-            self.live.remove(&id);
-        }
-        live
+    /// Orders that have not ended at their venue, ascending.
+    pub fn live(&self) -> Vec<u64> {
+        self.told_live()
+            .filter(|order| !order.is_ended())
+            .map(|order| order.id)
+            .collect()
     }
 
     /// Orders that have not ended as far as their strategies know, ascending.
@@ -107,8 +95,9 @@ impl OrderTable {
 
     /// The strategy has been told that it ended.
     pub fn told_end(&mut self, id: u64) {
-        self.told_live.remove(&id);
-        self.live.remove(&id);
+        if let Ok(at) = self.told_live.binary_search(&id) {
+            self.told_live.remove(at);
+        }
     }
 
     /// Orders that the table holds.

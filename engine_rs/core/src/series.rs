@@ -309,10 +309,8 @@ impl SeriesTable {
         for indicator in &one.indicators {
             let one = &mut self.indicators[*indicator as usize];
             one.update_bar(bar.high, bar.low, bar.close);
-            self.readings[*indicator as usize] = Reading {
-                value: one.value(),
-                ready: one.ready(),
-            };
+            let (value, ready) = one.reading();
+            self.readings[*indicator as usize] = Reading { value, ready };
         }
         one.last = Some(bar);
         self.closed.push(index);

@@ -174,6 +174,16 @@ impl Indicator {
         }
     }
 
+    /// The value and whether it is ready, reckoned once.
+    #[inline]
+    pub fn reading(&self) -> (Option<f64>, bool) {
+        let value = self.value();
+        match self {
+            Indicator::Ema(ema) => (value, ema.ready()),
+            _ => (value, value.is_some()),
+        }
+    }
+
     /// Whether it has seen as many prices as its period asks for. An EMA seeded by its first price has a value before.
     pub fn ready(&self) -> bool {
         match self {
