@@ -12,6 +12,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from replay.errors import choose
 from replay.units import parse_duration, parse_time
 
 if typing.TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Strategy:
         An attribute annotated with ClassVar, or whose name begins with an underscore, is none. Raises TypeError for a
         type that a run file cannot express.
         """
+        cls._check_handlers()
         found: dict[str, Parameter] = {}
         for base in reversed(cls.__mro__):
             if base is object or base is Strategy:
@@ -91,6 +93,19 @@ class Strategy:
                     )
                 found[name] = Parameter(name, hint, getattr(cls, name, REQUIRED))
         return found
+
+    @classmethod
+    def _check_handlers(cls) -> None:
+        """Refuse a handler that would never run: an asynchronous one, or a name that is none."""
+        for name in dir(cls):
+            if not name.startswith("on_") or not callable(getattr(cls, name)):
+                continue
+            if name not in HANDLERS:
+                raise TypeError(
+                    f"{cls.__name__}.{name} is no handler and would never be called: {choose(name, HANDLERS)}"
+                )
+            if inspect.iscoroutinefunction(getattr(cls, name)):
+                raise TypeError(f"{cls.__name__}.{name} is asynchronous: handlers are plain functions, without `async`")
 
     # ---------------------------------------------------------------- the engine's side
 

@@ -50,7 +50,7 @@ class _Loader:
         where = place or self.config.place("strategy", self.index, *(keys or ("class",)))
         return ConfigError(message, place=where, remedy=remedy)
 
-    def _raised(self, handler: str, error: Exception) -> StrategyError:
+    def _raised(self, handler: str, error: Exception | SystemExit) -> StrategyError:
         return StrategyError(self.spec.name, handler, None, "", f"{type(error).__name__}: {error}")
 
     def _module(self) -> ModuleType:
@@ -78,7 +78,7 @@ class _Loader:
         except SyntaxError as error:
             del sys.modules[name]
             raise self._syntax(error) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[name]
             raise self._raised("import", error) from error
         return module
@@ -102,7 +102,7 @@ class _Loader:
             raise self._raised("import", error) from error
         except SyntaxError as error:
             raise self._syntax(error) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._raised("import", error) from error
 
     def _class(self, module: ModuleType) -> type[Strategy]:

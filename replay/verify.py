@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from replay.errors import EXIT_DIFFERS, EXIT_DONE, DataError, ReplayError, UsageError
+from replay.errors import EXIT_DIFFERS, EXIT_DONE, JournalError, ReplayError, UsageError
 from replay.events import EVENT, EVENT_BYTES
 from replay.result.eventtext import Names, event_text, record_text
 from replay.session import SETUP_FILE, is_session
@@ -138,7 +138,11 @@ def compare(first: _Side, second: _Side) -> Outcome:
                 counts[0] += len(left) // EVENT_BYTES
                 counts[1] += len(right) // EVENT_BYTES
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", place=str(error.filename)) from error
+        raise JournalError(
+            f"cannot be read: {error.strerror or error}",
+            place=str(error.filename),
+            remedy="a session's event log is rebuilt when the session is started again; a backtest is run again",
+        ) from error
     difference = None if found is None else _describe(found, first, second)
     return Outcome(
         first.name, second.name, digests[0].hexdigest(), digests[1].hexdigest(), counts[0], counts[1], difference

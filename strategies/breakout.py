@@ -43,7 +43,7 @@ class Breakout(Strategy):
             if [order.leaves for order in exits] != [abs(held)] * 2:
                 self.place_exits(held)
         elif len(self.highs) == self.window:
-            self.place_entries(self.on_grid(max(self.highs)), self.on_grid(min(self.lows)))
+            self.place_entries(self.to_grid(max(self.highs)), self.to_grid(min(self.lows)))
 
     def on_fill(self, fill: Fill) -> None:
         """When an order is filled whole: cancel what still waits, protect what is held."""
@@ -74,12 +74,12 @@ class Breakout(Strategy):
         entry = self.position(self.symbol).average_price
         span = max(self.highs) - min(self.lows)
         if held > 0:
-            self.sell(self.symbol, held, stop=self.on_grid(entry - self.risk * span))
-            self.sell(self.symbol, held, limit=self.on_grid(entry + self.reward * span))
+            self.sell(self.symbol, held, stop=self.to_grid(entry - self.risk * span))
+            self.sell(self.symbol, held, limit=self.to_grid(entry + self.reward * span))
         else:
-            self.buy(self.symbol, -held, stop=self.on_grid(entry + self.risk * span))
-            self.buy(self.symbol, -held, limit=self.on_grid(entry - self.reward * span))
+            self.buy(self.symbol, -held, stop=self.to_grid(entry + self.risk * span))
+            self.buy(self.symbol, -held, limit=self.to_grid(entry - self.reward * span))
 
-    def on_grid(self, price: float) -> float:
+    def to_grid(self, price: float) -> float:
         """Round a price to the instrument's decimals: an order's price must be on the tick grid."""
         return round(price, self.decimals)

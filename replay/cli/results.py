@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from replay.errors import EXIT_DONE, EXIT_INTERRUPTED
+from replay.errors import EXIT_DONE, EXIT_HALT, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from replay.result.result import Result
@@ -23,4 +23,33 @@ def show(result: Result, *, as_json: bool) -> int:
     stream.flush()
     if as_json:
         print(result.to_json().decode(), flush=True)
-    return EXIT_INTERRUPTED if result.interrupted else EXIT_DONE
+    if result.interrupted:
+        return EXIT_INTERRUPTED
+    nothing = _nothing_taken(result)
+    if nothing is not None:
+        print(f"replay: {nothing}", file=sys.stderr)
+        return EXIT_HALT
+    return EXIT_DONE
+
+
+def _nothing_taken(result: Result) -> str | None:
+    """Say why a run took no record at all; None where it took some."""
+    if result.counts.get("records"):
+        return None
+    dead = {reason: count for reason, count in result.counts.get("dead_letters", {}).items() if count}
+    if dead:
+        listed = ", ".join(f"{reason} {count:,}" for reason, count in dead.items())
+        return (
+            f"no row gave a record, all were set aside: {listed}\n"
+            "  read dead-letters.ndjson in the run's folder; check the unit of the feed's time, and its columns"
+        )
+    outside = result.counts.get("feed", {}).get("outside")
+    if outside:
+        return (
+            f"no record lies between run.from and run.until: all {outside:,} lie outside\n"
+            "  `replay data info` says from when to when the data run"
+        )
+    return (
+        "the feeds gave no record at all\n"
+        "  a text file needs rows after its header, each ended by a newline; `replay data info` looks into it"
+    )

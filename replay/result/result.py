@@ -254,10 +254,27 @@ class Result:
         reasons = self._reasons()
         if reasons:
             lines.append(f"\nRefused or cut short: {', '.join(f'{name} {count:,}' for name, count in reasons.items())}")
+        lines += [f"\n{note}" for note in self._data_notes()]
         if self.interrupted:
             lines.insert(0, "INTERRUPTED: a partial result\n")
         lines.append(f"\ndigest {self.digest}")
         return "\n".join(lines)
+
+    def _data_notes(self) -> list[str]:
+        """Say what became of data that did not go the ordinary way: set aside, late, stale."""
+        notes = []
+        dead = self.counts.get("dead_letters", {})
+        records = int(self.counts.get("records", 0))
+        if any(dead.values()):
+            listed = ", ".join(f"{reason} {count:,}" for reason, count in dead.items() if count)
+            notes.append(f"Set aside {sum(dead.values()):,} of {records + sum(dead.values()):,} rows: {listed}")
+        engine = self.counts.get("engine", {})
+        if engine.get("late"):
+            stale = f", {engine['stale']:,} of them too old to be applied" if engine.get("stale") else ""
+            notes.append(
+                f"Late: {engine['late']:,} of {records:,} records happened before one that stands earlier{stale}"
+            )
+        return notes
 
     def _reasons(self) -> dict[str, int]:
         """Give the reasons for which orders were refused or ended before they were filled, other than by request."""

@@ -181,3 +181,22 @@ def test_an_annotation_that_is_no_parameters_is_named_with_its_class(folder: Pat
     error = error_of(folder)
     assert "SmaCross.levels is annotated list[int]" in error.message
     assert error.place == f"{path}:3"
+
+
+def test_a_file_that_exits_is_the_users_error(folder: Path) -> None:
+    (folder / "strategies" / "sma_cross.py").write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(StrategyError, match="SystemExit"):
+        loaded(folder)
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [
+        ("async def on_bar(self, bar): ...", "on_bar is asynchronous"),
+        ("def on_tick(self, tick): ...", "on_tick is no handler"),
+    ],
+)
+def test_a_handler_that_would_never_run_is_refused(handler: str, words: str, folder: Path) -> None:
+    path = folder / "strategies" / "sma_cross.py"
+    path.write_text(f"from replay import Strategy\n\nclass SmaCross(Strategy):\n    {handler}\n")
+    assert words in error_of(folder).message

@@ -80,28 +80,31 @@ def test_line_ends_a_byte_order_mark_and_a_missing_last_line_end_change_nothing(
     assert records["a"].tolist() == [100, 200]
 
 
-def test_quoted_fields_may_hold_delimiters_quotes_and_line_ends() -> None:
-    text = b'note,time,price,size\n"a, ""b""\nc",1,"1.25",2\n  "x" ,2,1.5,3\r\nplain"quote,3,2,1\n'
+def test_quoted_fields_may_hold_delimiters_and_quotes() -> None:
+    text = b'note,time,price,size\n"a, ""b"" c",1,"1.25",2\n  "x" ,2,1.5,3\r\nplain"quote,3,2,1\n'
     records, dead, counters = decode(text)
     assert not dead
     assert records["a"].tolist() == [125, 150, 200]
     assert counters["rows"] == 3
 
 
-def test_a_dead_row_names_the_line_on_which_it_starts() -> None:
-    text = b'note,time,price,size\n"a\nb",1,1,1\n\n"c\nd",2,bad,1\nx,3,bad,1\n'
+def test_a_dead_row_names_its_line() -> None:
+    text = b'note,time,price,size\n"a",1,1,1\n\n"c",2,bad,1\nx,3,bad,1\n'
     _, dead, _ = decode(text)
     assert [(reason, line, column) for reason, line, column, _ in dead] == [
+        ("bad_number", 4, "price"),
         ("bad_number", 5, "price"),
-        ("bad_number", 7, "price"),
     ]
-    assert dead[0][3] == b'"c\nd",2,bad,1'
+    assert dead[0][3] == b'"c",2,bad,1'
 
 
-def test_a_quote_that_is_never_closed_kills_its_row_only_at_the_end() -> None:
-    _, dead, counters = decode(b'note,time,price,size\na,1,1,1\n"open,2,1,1\nb,3,1,1\n')
-    assert [row[0] for row in dead] == ["bad_row"]
-    assert counters == {"rows": 2, "records": 1, "dead": 1, "rounded": 0}
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_quote_that_is_left_open_kills_its_row_and_none_after_it(end: bytes) -> None:
+    rows = [b"note,time,price,size", b"a,1,1,1", b'"open,2,1,1', b"b,3,1,1", b'"', b"c,4,1,1", b'"last,5,1,1']
+    records, dead, counters = decode(end.join(rows) + end)
+    assert [row[:2] for row in dead] == [("bad_row", 3), ("bad_row", 5), ("bad_row", 7)]
+    assert records["a"].tolist() == [100, 100, 100]
+    assert counters == {"rows": 6, "records": 3, "dead": 3, "rounded": 0}
 
 
 def test_a_row_without_end_is_an_error_and_does_not_fill_the_memory() -> None:

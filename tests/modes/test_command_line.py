@@ -169,3 +169,34 @@ def test_a_live_feed_is_refused_where_it_cannot_end(folder: Path) -> None:
     done = run(folder, "backtest", "--feed", "sim:", "--out", "a", code=2)
     assert "live" in done.stderr
     assert "paper" in done.stderr
+
+
+def test_a_run_that_takes_no_record_gives_4_and_says_why(folder: Path) -> None:
+    done = run(folder, "backtest", "--set", 'run.from="2035-01-01"', "--out", "a", code=4)
+    assert "no record lies between run.from and run.until" in done.stderr
+    (folder / "rows.csv").write_text("time,symbol,bid,ask\nsoon,BTCUSDT,1,2\n")
+    (folder / "text.toml").write_text(
+        RUN_FILE.format(strategy="tests.modes.market:Busy").replace(
+            'uri = "market.npy"',
+            'uri = "rows.csv"\nrecords = "quote"\nsymbol = { column = "symbol" }\n'
+            'time = { column = "time", unit = "ns" }\nsizes = "none"',
+        )
+    )
+    done = run(folder, "backtest", "text.toml", "--out", "b", code=4)
+    assert "no row gave a record, all were set aside: bad_time 1" in done.stderr
+    assert "Set aside 1 of 1 rows: bad_time 1" in done.stdout
+
+
+def test_late_records_are_told_of_on_the_screen(folder: Path) -> None:
+    reversed_market = market(200)
+    reversed_market["ts_event"] = reversed_market["ts_event"][::-1].copy()
+    reversed_market["ts_recv"] = reversed_market["ts_event"].max()
+    tape.save(folder / "market.npy", reversed_market, header())
+    done = run(folder, "backtest", "--out", "a")
+    assert "records happened before one that stands earlier" in done.stdout
+
+
+def test_a_session_without_its_event_log_gives_5_and_the_remedy(folder: Path) -> None:
+    run(folder, "paper", "--session", "s", "--set", "metrics.port=0")
+    (folder / "s" / "events" / "events.bin").unlink()
+    assert "rebuilt when the session is started again" in run(folder, "verify", "s", code=5).stderr

@@ -240,7 +240,11 @@ impl<'a> Work<'a> {
         while at < rest.len() {
             let byte = rest[at];
             if is_quoted {
-                if byte != b'"' {
+                if byte == b'\n' {
+                    // Market data have no line ends within a field: one quote left open must not swallow what follows.
+                    ranges.clear();
+                    return Some((at - usize::from(at > 0 && rest[at - 1] == b'\r'), at + 1));
+                } else if byte != b'"' {
                     unquoted.push(byte);
                 } else if rest.get(at + 1) == Some(&b'"') {
                     unquoted.push(b'"');

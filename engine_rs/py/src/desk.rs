@@ -45,6 +45,10 @@ impl Desk {
         symbol.map(|symbol| self.instrument(symbol)).transpose()
     }
 
+    fn symbol(&self, instrument: u32) -> &str {
+        &self.names.setup.instruments[instrument as usize].symbol
+    }
+
     fn price_decimals(&self, instrument: u32) -> u32 {
         self.names.setup.instruments[instrument as usize].price_decimals
     }
@@ -138,9 +142,14 @@ impl Desk {
             order_type,
             time_in_force,
             trigger_by,
-            quantity: to_raw(quantity, self.size_decimals(instrument), "quantity")?,
-            limit: optional_raw(limit, decimals, "limit price")?,
-            trigger: optional_raw(stop, decimals, "stop price")?,
+            quantity: to_raw(
+                quantity,
+                self.size_decimals(instrument),
+                "quantity",
+                self.symbol(instrument),
+            )?,
+            limit: optional_raw(limit, decimals, "limit price", self.symbol(instrument))?,
+            trigger: optional_raw(stop, decimals, "stop price", self.symbol(instrument))?,
             expire: expire.unwrap_or(ABSENT),
             is_target: false,
         };
@@ -176,9 +185,24 @@ impl Desk {
                 None => return Err(PyValueError::new_err(format!("order {order} is not known"))),
             }
         };
-        let quantity = optional_raw(quantity, self.size_decimals(instrument), "quantity")?;
-        let limit = optional_raw(limit, self.price_decimals(instrument), "limit price")?;
-        let stop = optional_raw(stop, self.price_decimals(instrument), "stop price")?;
+        let quantity = optional_raw(
+            quantity,
+            self.size_decimals(instrument),
+            "quantity",
+            self.symbol(instrument),
+        )?;
+        let limit = optional_raw(
+            limit,
+            self.price_decimals(instrument),
+            "limit price",
+            self.symbol(instrument),
+        )?;
+        let stop = optional_raw(
+            stop,
+            self.price_decimals(instrument),
+            "stop price",
+            self.symbol(instrument),
+        )?;
         self.cell
             .borrow_mut(py)?
             .amend(self.strategy, order, quantity, limit, stop)
@@ -188,7 +212,12 @@ impl Desk {
     /// A market order to the difference; its id, or None where there is none.
     fn target(&self, py: Python<'_>, symbol: &str, quantity: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
         let instrument = self.instrument(symbol)?;
-        let quantity = to_raw(quantity, self.size_decimals(instrument), "quantity")?;
+        let quantity = to_raw(
+            quantity,
+            self.size_decimals(instrument),
+            "quantity",
+            self.symbol(instrument),
+        )?;
         self.cell
             .borrow_mut(py)?
             .target(self.strategy, instrument, quantity)

@@ -10,9 +10,9 @@ use replay_core::decimal;
 /// An int, float, Decimal or decimal text as a raw integer on a scale.
 ///
 /// A float stands for its shortest decimal form; what that form or a Decimal has beyond the scale is an error.
-pub fn to_raw(value: &Bound<'_, PyAny>, decimals: u32, what: &str) -> PyResult<i64> {
+pub fn to_raw(value: &Bound<'_, PyAny>, decimals: u32, what: &str, symbol: &str) -> PyResult<i64> {
     if let Ok(float) = value.cast::<PyFloat>() {
-        return from_float(float.value(), decimals, what);
+        return from_float(float.value(), decimals, what, symbol);
     }
     if value.is_instance_of::<PyInt>() {
         let number: i64 = value.extract()?;
@@ -24,17 +24,17 @@ pub fn to_raw(value: &Bound<'_, PyAny>, decimals: u32, what: &str) -> PyResult<i
     } else if value.get_type().name()? == "Decimal" {
         value.call_method1("__format__", ("f",))?.extract()?
     } else if let Ok(float) = value.extract::<f64>() {
-        return from_float(float, decimals, what);
+        return from_float(float, decimals, what, symbol);
     } else {
         return Err(PyTypeError::new_err(format!(
             "{what} must be a number, not {}",
             value.get_type().name()?
         )));
     };
-    decimal::parse(&text, decimals).map_err(|error| PyValueError::new_err(format!("{what} {text}: {error}")))
+    decimal::parse(&text, decimals).map_err(|error| refused(&text, decimals, what, symbol, error))
 }
 
-fn from_float(value: f64, decimals: u32, what: &str) -> PyResult<i64> {
+fn from_float(value: f64, decimals: u32, what: &str, symbol: &str) -> PyResult<i64> {
     // A raw number of at most 15 digits that divides back to the same float is that float's shortest form.
     let unit = pow10(decimals) as f64;
     let raw = (value * unit).round();
@@ -42,12 +42,20 @@ fn from_float(value: f64, decimals: u32, what: &str) -> PyResult<i64> {
         return Ok(raw as i64);
     }
     decimal::from_f64_shortest(value, decimals)
-        .map_err(|error| PyValueError::new_err(format!("{what} {value} with {decimals} decimals: {error}")))
+        .map_err(|error| refused(&value.to_string(), decimals, what, symbol, error))
 }
 
-pub fn optional_raw(value: Option<&Bound<'_, PyAny>>, decimals: u32, what: &str) -> PyResult<i64> {
+fn refused(value: &str, decimals: u32, what: &str, symbol: &str, error: decimal::DecimalError) -> PyErr {
+    let remedy = match error {
+        decimal::DecimalError::ExcessDecimals => format!(" ({symbol} has {decimals}): round it to the grid first"),
+        _ => format!(" ({symbol})"),
+    };
+    PyValueError::new_err(format!("{what} {value}: {error}{remedy}"))
+}
+
+pub fn optional_raw(value: Option<&Bound<'_, PyAny>>, decimals: u32, what: &str, symbol: &str) -> PyResult<i64> {
     match value {
-        Some(value) => to_raw(value, decimals, what),
+        Some(value) => to_raw(value, decimals, what, symbol),
         None => Ok(replay_core::event::ABSENT),
     }
 }
