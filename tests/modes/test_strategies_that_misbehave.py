@@ -68,6 +68,7 @@ def test_an_interruption_in_a_handler_ends_the_run_as_ctrl_c_does() -> None:
         ({"quantity": 0.5}, r"quantity 0.5: .*\(X has 0\)"),
         ({"quantity": 0}, "quantity 0 is not above 0"),
         ({"quantity": -1}, "quantity -1 is not above 0"),
+        ({"quantity": 2**63}, r"quantity 9223372036854775808 is too large \(X\)"),
         ({"quantity": float("nan")}, r"quantity NaN: .*\(X\)"),
         ({"quantity": 1, "limit": 100.05}, r"limit price 100.05: .*\(X has 1\)"),
         ({"quantity": 1, "limit": Decimal(-1)}, "limit price -1 is not above 0"),
@@ -94,10 +95,22 @@ def test_an_unknown_symbol_or_order_raises_with_what_there_is() -> None:
                 self.buy("Y", 1)
             with pytest.raises(ValueError, match="order 99 is not known"):
                 self.cancel(99)
+            with pytest.raises(ValueError, match="order -1 is not known"):
+                self.cancel(-1)
             with pytest.raises(ValueError, match="subscribed to in on_start"):
                 self.bars("X", "1m")
 
     assert run(Asks).counts["engine"]["events"]["rejected"] == 0
+
+
+@pytest.mark.parametrize("period", [-1, 0, 1_000_001, 2**40])
+def test_a_period_out_of_range_raises_with_the_period(period: int) -> None:
+    class Averages(Strategy):
+        def on_start(self) -> None:
+            with pytest.raises(ValueError, match=f"period {period} "):
+                self.bars("X", "1m").sma(period)
+
+    assert run(Averages).counts["records"] == 5
 
 
 class Fills(Strategy):

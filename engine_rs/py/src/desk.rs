@@ -27,6 +27,11 @@ fn refused(error: replay_core::command::CommandError) -> PyErr {
     PyValueError::new_err(error.0)
 }
 
+/// An order's id as the core takes it.
+fn order_id(order: i64) -> PyResult<u64> {
+    u64::try_from(order).map_err(|_| PyValueError::new_err(format!("order {order} is not known: ids begin with 0")))
+}
+
 impl Desk {
     fn instrument(&self, symbol: &str) -> PyResult<u32> {
         self.names.setup.instrument_index(symbol).ok_or_else(|| {
@@ -156,8 +161,11 @@ impl Desk {
         self.cell.borrow_mut(py)?.submit(request).map_err(refused)
     }
 
-    fn cancel(&self, py: Python<'_>, order: u64) -> PyResult<()> {
-        self.cell.borrow_mut(py)?.cancel(self.strategy, order).map_err(refused)
+    fn cancel(&self, py: Python<'_>, order: i64) -> PyResult<()> {
+        self.cell
+            .borrow_mut(py)?
+            .cancel(self.strategy, order_id(order)?)
+            .map_err(refused)
     }
 
     #[pyo3(signature = (symbol=None))]
@@ -173,14 +181,14 @@ impl Desk {
     fn amend(
         &self,
         py: Python<'_>,
-        order: u64,
+        order: i64,
         quantity: Option<&Bound<'_, PyAny>>,
         limit: Option<&Bound<'_, PyAny>>,
         stop: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let instrument = {
             let engine = self.cell.borrow_mut(py)?;
-            match engine.instrument_of(order) {
+            match engine.instrument_of(order_id(order)?) {
                 Some(instrument) => instrument,
                 None => return Err(PyValueError::new_err(format!("order {order} is not known"))),
             }
@@ -205,7 +213,7 @@ impl Desk {
         )?;
         self.cell
             .borrow_mut(py)?
-            .amend(self.strategy, order, quantity, limit, stop)
+            .amend(self.strategy, order_id(order)?, quantity, limit, stop)
             .map_err(refused)
     }
 
@@ -288,9 +296,9 @@ impl Desk {
     }
 
     /// One order by its id; None where it ended long ago.
-    fn find_order(&self, py: Python<'_>, order: u64) -> PyResult<Option<Order>> {
+    fn find_order(&self, py: Python<'_>, order: i64) -> PyResult<Option<Order>> {
         let engine = self.cell.borrow_mut(py)?;
-        Ok(engine.exchange.orders.find(order).map(|order| Order {
+        Ok(engine.exchange.orders.find(order_id(order)?).map(|order| Order {
             order: order.clone(),
             names: Arc::clone(&self.names),
         }))

@@ -15,9 +15,9 @@ pub fn to_raw(value: &Bound<'_, PyAny>, decimals: u32, what: &str, symbol: &str)
         return from_float(float.value(), decimals, what, symbol);
     }
     if value.is_instance_of::<PyInt>() {
-        let number: i64 = value.extract()?;
-        return i64::try_from(number as i128 * pow10(decimals))
-            .map_err(|_| PyValueError::new_err(format!("{what} {number} is too large")));
+        let too_large = || PyValueError::new_err(format!("{what} {value} is too large ({symbol})"));
+        let number: i64 = value.extract().map_err(|_| too_large())?;
+        return i64::try_from(number as i128 * pow10(decimals)).map_err(|_| too_large());
     }
     let text: String = if let Ok(text) = value.cast::<PyString>() {
         text.to_string()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use replay_core::indicators::{Divisor, FirstRange, Seed, Spec, Start};
+use replay_core::indicators::{Divisor, FirstRange, Seed, Spec, Start, PERIOD_MAX};
 
 use crate::cell::Shared;
 use crate::views::{Bar, Names};
@@ -36,13 +36,13 @@ impl Series {
 #[pymethods]
 impl Series {
     /// Simple moving average of the closes; ready after `period` bars.
-    fn sma(&self, py: Python<'_>, period: u32) -> PyResult<Indicator> {
-        self.add(py, Spec::Sma { period })
+    fn sma(&self, py: Python<'_>, period: i64) -> PyResult<Indicator> {
+        self.add(py, Spec::Sma { period: whole(period)? })
     }
 
     /// Exponential moving average, alpha 2 / (period + 1). `seed`: "first" (the first close) or "sma" (mean of the first ones).
     #[pyo3(signature = (period, seed="first"))]
-    fn ema(&self, py: Python<'_>, period: u32, seed: &str) -> PyResult<Indicator> {
+    fn ema(&self, py: Python<'_>, period: i64, seed: &str) -> PyResult<Indicator> {
         let seed = match seed {
             "first" => Seed::FirstPrice,
             "sma" => Seed::Mean,
@@ -52,15 +52,21 @@ impl Series {
                 )))
             }
         };
-        self.add(py, Spec::Ema { period, seed })
+        self.add(
+            py,
+            Spec::Ema {
+                period: whole(period)?,
+                seed,
+            },
+        )
     }
 
     /// Relative strength index after Wilder, 0 to 100.
-    fn rsi(&self, py: Python<'_>, period: u32) -> PyResult<Indicator> {
+    fn rsi(&self, py: Python<'_>, period: i64) -> PyResult<Indicator> {
         self.add(
             py,
             Spec::Rsi {
-                period,
+                period: whole(period)?,
                 start: Start::default(),
             },
         )
@@ -68,7 +74,7 @@ impl Series {
 
     /// Average true range after Wilder. `first_range`: the first bar's high - low counts ("high_low"), or is left out ("skip").
     #[pyo3(signature = (period, first_range="high_low"))]
-    fn atr(&self, py: Python<'_>, period: u32, first_range: &str) -> PyResult<Indicator> {
+    fn atr(&self, py: Python<'_>, period: i64, first_range: &str) -> PyResult<Indicator> {
         let first_range = match first_range {
             "high_low" => FirstRange::HighLow,
             "skip" => FirstRange::Skip,
@@ -78,14 +84,26 @@ impl Series {
                 )))
             }
         };
-        self.add(py, Spec::Atr { period, first_range })
+        self.add(
+            py,
+            Spec::Atr {
+                period: whole(period)?,
+                first_range,
+            },
+        )
     }
 
     /// Rolling standard deviation of the closes; of the population, or of a sample.
     #[pyo3(signature = (period, sample=false))]
-    fn deviation(&self, py: Python<'_>, period: u32, sample: bool) -> PyResult<Indicator> {
+    fn deviation(&self, py: Python<'_>, period: i64, sample: bool) -> PyResult<Indicator> {
         let divisor = if sample { Divisor::Sample } else { Divisor::Population };
-        self.add(py, Spec::Deviation { period, divisor })
+        self.add(
+            py,
+            Spec::Deviation {
+                period: whole(period)?,
+                divisor,
+            },
+        )
     }
 
     /// The last closed bar, or None.
@@ -122,6 +140,12 @@ impl Indicator {
             .value
             .ok_or_else(|| PyValueError::new_err("the indicator has no value yet: ask `.ready` first"))
     }
+}
+
+/// A period as the core takes it; it has a narrower range of its own.
+fn whole(period: i64) -> PyResult<u32> {
+    u32::try_from(period)
+        .map_err(|_| PyValueError::new_err(format!("period {period} is out of range: it must be 1 to {PERIOD_MAX}")))
 }
 
 /// The number that stands on the other side.
