@@ -497,6 +497,8 @@ def _between(plan: Plan, from_ns: int | None, until_ns: int | None) -> Plan:
 
 def open_feed(spec: FeedSpec, config: RunConfig) -> Feed:
     """Open a feed of a configuration with the adapter that its URI names; adapters plug in, so it is found by name."""
+    if spec.kafka is None and spec.scheme == "kafka":
+        spec = msgspec.structs.replace(spec, kafka=config.kafka)
     feed: Feed = import_module("replay.adapters.registry").open_feed(spec, config.instrument, config.base_dir)
     return feed
 

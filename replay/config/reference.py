@@ -16,6 +16,7 @@ from replay.config.sections import (
     FeedSpec,
     Fees,
     Instrument,
+    Kafka,
     Latency,
     Log,
     Metrics,
@@ -35,7 +36,7 @@ def schema_markdown() -> str:
     parts: list[str] = []
     for section in (
         Run, StrategySpec, FeedSpec, TimeColumn, SymbolColumn, Instrument, Venue, Fees, Latency, Account, Risk, Metrics,
-        Log, Currency,
+        Log, Currency, Kafka,
     ):  # fmt: skip
         head, _, rest = (section.__doc__ or "").partition("\n")
         notes = dict(line.strip().split(": ", 1) for line in rest.splitlines() if ": " in line)

@@ -142,6 +142,17 @@ class TimeColumn(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     stamp: Literal["start", "end"] = "end"
 
 
+class Kafka(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[kafka]`: how brokers are reached, by every feed, sink and control topic that does not say otherwise.
+
+    security: `plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`.
+    request_timeout: how long a broker may take to answer.
+    """
+
+    security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
+    request_timeout: DurationText = DurationText("40s")
+
+
 class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[feed]]`: a source of records. A tape knows all but its `uri` by itself; text files need their columns named.
 
@@ -158,6 +169,7 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     delimiter: between the fields of a CSV row.
     sizes: `none` if the data carry no sizes: then any size fills at the top.
     price: which price the bars are of.
+    kafka: how the brokers of a kafka: feed are reached, where that is not as [kafka] says.
     """
 
     uri: Annotated[str, msgspec.Meta(min_length=1)]
@@ -173,6 +185,7 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     delimiter: Annotated[str, msgspec.Meta(min_length=1, max_length=1)] = ","
     sizes: Literal["full", "none"] = "full"
     price: Literal["trade", "bid", "ask", "mid"] = "trade"
+    kafka: Kafka | None = None
 
     @property
     def scheme(self) -> str | None:
@@ -371,6 +384,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metrics: the Prometheus endpoint.
     log: lines on stderr.
     currency: precisions.
+    kafka: how Kafka is reached.
     """
 
     run: Run = Run()
@@ -383,6 +397,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metrics: Metrics = Metrics()
     log: Log = Log()
     currency: list[Currency] = []
+    kafka: Kafka = Kafka()
 
 
 def text_format(uri: str) -> Literal["csv", "ndjson"] | None:

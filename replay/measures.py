@@ -1,0 +1,35 @@
+"""Measures: what a feed, a sink, a journal or a session tells the metrics, without knowing any metrics library.
+
+May not live here: their text form, and any counting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple, Protocol
+
+
+class Distribution(Protocol):
+    """A histogram as `replay.pipeline.histogram.Histogram` keeps it."""
+
+    total: float
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        """Give (upper bound as text, observations up to it), the last one +Inf."""
+
+
+class Measure(NamedTuple):
+    """One series at one moment: its name with unit as Prometheus wants it, without `_total`."""
+
+    name: str
+    help: str
+    value: float | Distribution
+    kind: Literal["counter", "gauge", "histogram"] = "gauge"
+    labels: Mapping[str, str] = {}
+
+
+class Measured(Protocol):
+    """Whatever has measures; reading them must be cheap, and safe from the thread of the run."""
+
+    def measures(self) -> Iterable[Measure]:
+        """Give all series as they are now; the same names and labels keys each time."""
