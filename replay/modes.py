@@ -140,13 +140,18 @@ async def play_async(
 
 
 def paper(
-    config: RunConfig | Plan, session: Path | None = None, *, progress: ProgressCall | None = None, **options: Any
+    config: RunConfig | Plan,
+    session: Path | None = None,
+    *,
+    progress: ProgressCall | None = None,
+    adopt: bool = False,
+    **options: Any,
 ) -> Result:
     """Run a session: live or stored data, simulated fills, a journal. Started again on its folder, it goes on.
 
-    `session` is the folder, by default sessions/NAME under the working folder.
+    `session` is the folder, by default sessions/NAME under the working folder; `adopt` makes a copy of one its own.
     """
-    return _run_on_loop(paper_async(config, session, progress=progress, **options), "paper")
+    return _run_on_loop(paper_async(config, session, progress=progress, adopt=adopt, **options), "paper")
 
 
 async def paper_async(
@@ -155,6 +160,7 @@ async def paper_async(
     *,
     progress: ProgressCall | None = None,
     stop: Stop | None = None,
+    adopt: bool = False,
     **options: Any,
 ) -> Result:
     """As `paper`, on the running event loop. `options` are those of replay.pipeline.journal.Journal."""
@@ -164,7 +170,7 @@ async def paper_async(
     logs.configure(plan.config.log.format, plan.config.log.level)
     log = logs.logger("session")
     folder = Path(session) if session is not None else Path("sessions") / plan.name
-    with Session(folder) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
+    with Session(folder, adopt=adopt) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
         run = _session_run(opened, opened_session, progress=progress, stop=stop or Stop())
         port = plan.config.metrics.port
         async with run.serving(PAPER_METRICS_PORT if port is None else port):

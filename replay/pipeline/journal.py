@@ -29,7 +29,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,9 @@ class Journal:
         segment_bytes: int = SEGMENT_BYTES,
         commit_every_ns: int = COMMIT_EVERY_NS,
         commit_bytes: int = COMMIT_BYTES,
+        guard: Callable[[], None] | None = None,
     ) -> None:
+        """Open a new segment. `guard` is asked after each commit and raises where the journal is no longer ours."""
         self.folder = folder
         self.counters = JournalCounters()
         self.appended = 0
@@ -174,6 +176,7 @@ class Journal:
         self.commit_every_ns = commit_every_ns
         self.commit_bytes = commit_bytes
         self._disk = disk or Disk()
+        self._guard = guard
         self._segment = segment
         self._epoch = epoch
         self._setup_digest = setup_digest
@@ -249,6 +252,12 @@ class Journal:
             except OSError as error:
                 self._failed = f"a commit failed ({error.strerror or error})"
                 raise disk_error(error, "the journal cannot be made durable", self.path) from error
+            if self._guard is not None:
+                try:
+                    self._guard()
+                except JournalError as error:
+                    self._failed = error.message
+                    raise
             self._note_commit(started_ns, position, next_seq)
             return position
 
