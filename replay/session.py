@@ -271,7 +271,10 @@ class Session:
             )
 
     def _check_place(self, *, adopt: bool) -> None:
-        """Refuse a folder that is not where session.toml was written, unless it is adopted: the new place is noted with the next epoch."""
+        """Refuse a folder that is not where session.toml was written, unless it is adopted.
+
+        An adopted folder's place is noted once its next epoch is durable.
+        """
         manifest = self.manifest
         if manifest is None or manifest.inode is None:
             return
@@ -296,7 +299,7 @@ class Session:
         except OSError as error:
             raise disk_error(error, "the session's lock cannot be made", path) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 os.close(descriptor)
@@ -401,6 +404,15 @@ class JournalFeed(StoredFeed):
         for frame in JournalReader(self._folder).frames():
             if len(frame.records):
                 yield Batch(frame.records, b"null", [])
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock for good; whoever only looks at the session holds it for a moment, so try for a little while."""
+    for wait_s in (0.01, 0.04, 0.1):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(wait_s)
+    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def read_manifest(folder: Path) -> Manifest:
