@@ -37,8 +37,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.disk import Disk, disk_error
 from replay.errors import JournalError
-from replay.pipeline.disk import Disk, disk_error
 from replay.pipeline.histogram import DISK_SECONDS, Histogram
 from replay.records import RECORD, RECORD_BYTES
 
@@ -399,10 +399,10 @@ class JournalReader:
         path = self.torn.path
         try:
             if self.torn.offset < ALIGNMENT_BYTES:
-                path.unlink()
+                disk.remove(path)
                 self.segments -= 1
             else:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+                descriptor = disk.open(path)
                 try:
                     disk.truncate(descriptor, self.torn.offset)
                     disk.sync(descriptor)

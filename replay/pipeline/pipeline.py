@@ -71,8 +71,8 @@ class DeadLetterBox(Protocol):
     def quarantine(self, reason: str, record: NDArray[Any], row: int) -> None:
         """Keep a record that the sequencer did not admit."""
 
-    def flush(self) -> None:
-        """Hand everything to the operating system."""
+    def commit(self) -> None:
+        """Make everything durable."""
 
     @property
     def size_bytes(self) -> int:
@@ -219,7 +219,7 @@ class Pipeline:
             self.dead_letters.quarantine(reason, batch[row : row + 1], row)
         array = np.frombuffer(admitted, dtype=np.uint8)
         if self.journal is not None:
-            self.dead_letters.flush()
+            self.dead_letters.commit()  # before the frame that knows of them: a power cut may keep that one first
             frame_cursor = self.frame_cursor()
             if len(array) or frame_cursor != self._journaled_cursor:
                 self.journal.append(self.engine.seq, array, frame_cursor, self.engine.digest())
