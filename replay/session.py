@@ -30,12 +30,12 @@ import msgspec
 import numpy as np
 
 from replay.config import RunConfig, from_mapping, resolved, toml
+from replay.disk import Disk, disk_error
 from replay.errors import ConfigError, JournalError, UsageError
 from replay.events import EVENT
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Batch, StoredFeed
 from replay.feeds.tape import TapeHeader
-from replay.pipeline.disk import Disk, disk_error
 from replay.pipeline.journal import Frame, Journal, JournalReader
 from replay.pipeline.outbox import Effects
 from replay.pipeline.pipeline import FrameCursor, Pipeline
@@ -103,7 +103,7 @@ class Session:
         self.created_ns = time.time_ns()
         self._lock: int | None = None
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self.disk.make_folder(folder)
         except OSError as error:
             raise disk_error(error, "the session folder cannot be made", folder) from error
         self._refuse_foreign_folder()
@@ -112,7 +112,7 @@ class Session:
             self.manifest = read_manifest(folder) if (folder / MANIFEST_FILE).exists() else None
             self._check_place(adopt=adopt)
             for name in ("journal", "events", "dead-letters"):
-                (folder / name).mkdir(exist_ok=True)
+                self.disk.make_folder(folder / name)
         except OSError as error:
             self.close()
             raise disk_error(error, "the session folder cannot be made", folder) from error
@@ -215,15 +215,7 @@ class Session:
 
     def open_dead_letters(self, keep_bytes: int) -> DeadLetterWriter:
         """Open the dead letters with those that the journal knows of; what came after is found again by the feed."""
-        path = self.dead_letters_path
-        try:
-            if keep_bytes and path.stat().st_size < keep_bytes:  # a power cut: they are not committed with the journal
-                keep_bytes = path.read_bytes().rfind(b"\n") + 1
-        except FileNotFoundError:
-            keep_bytes = 0
-        except OSError as error:
-            raise disk_error(error, "the dead letters cannot be read", path) from error
-        return DeadLetterWriter(path, keep_bytes=keep_bytes)
+        return DeadLetterWriter(self.dead_letters_path, keep_bytes=keep_bytes, disk=self.disk)
 
     def check_lock(self) -> None:
         """Raise JournalError where the lock file is no longer the one that this process holds.
@@ -271,7 +263,10 @@ class Session:
             )
 
     def _check_place(self, *, adopt: bool) -> None:
-        """Refuse a folder that is not where session.toml was written, unless it is adopted: the new place is noted with the next epoch."""
+        """Refuse a folder that is not where session.toml was written, unless it is adopted.
+
+        An adopted folder's place is noted once its next epoch is durable.
+        """
         manifest = self.manifest
         if manifest is None or manifest.inode is None:
             return
@@ -296,7 +291,7 @@ class Session:
         except OSError as error:
             raise disk_error(error, "the session's lock cannot be made", path) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 os.close(descriptor)
@@ -328,6 +323,7 @@ class Session:
             inode=self.folder.stat().st_ino,
         )
         try:
+            self.disk.sync_folder(self.folder.parent)  # a start that was killed may have made the folder, and no more
             self.disk.replace(self.folder / SETUP_FILE, setup)
             self._write_manifest(manifest)
         except OSError as error:
@@ -401,6 +397,15 @@ class JournalFeed(StoredFeed):
         for frame in JournalReader(self._folder).frames():
             if len(frame.records):
                 yield Batch(frame.records, b"null", [])
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock for good; whoever only looks at the session holds it for a moment, so try for a little while."""
+    for wait_s in (0.01, 0.04, 0.1):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(wait_s)
+    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def read_manifest(folder: Path) -> Manifest:
