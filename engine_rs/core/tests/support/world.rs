@@ -412,7 +412,7 @@ fn record_of(tick: &Tick, time: i64, text: &SetupText) -> Record {
         94..=95 => clock(event, side as i64 - 1),
         // A pause lasts until the next resume, so that there are more of these.
         96..=97 => command(event, OperatorCommand::Resume),
-        98 if volume == 0 => command(event, OperatorCommand::Stop),
+        98 if volume < 3 => command(event, OperatorCommand::Stop),
         98 if volume < 14 => command(event, OperatorCommand::Pause),
         98 => command(event, OperatorCommand::CancelAll),
         _ => command(event, OperatorCommand::Flatten),
