@@ -12,7 +12,11 @@ import msgspec
 from replay.config import toml
 from replay.config.sections import (
     Account,
+    ClockJump,
+    Control,
     Currency,
+    DiskSwitch,
+    Drawdown,
     FeedSpec,
     Fees,
     Instrument,
@@ -20,22 +24,26 @@ from replay.config.sections import (
     Latency,
     Log,
     Metrics,
+    OrderRate,
+    PositionSwitch,
     Risk,
     Run,
     Section,
+    StaleFeed,
     StrategySpec,
     SymbolColumn,
     TimeColumn,
     Venue,
 )
-from replay.config.values import DecimalText, DurationText, TimeText
+from replay.config.values import DecimalText, DurationText, ShareText, SizeText, TimeText
 
 
 def schema_markdown() -> str:
     """Write the reference table of the run file from the docstrings of its sections."""
     parts: list[str] = []
     for section in (
-        Run, StrategySpec, FeedSpec, TimeColumn, SymbolColumn, Instrument, Venue, Fees, Latency, Account, Risk, Metrics,
+        Run, StrategySpec, FeedSpec, TimeColumn, SymbolColumn, Instrument, Venue, Fees, Latency, Account, Risk,
+        Drawdown, PositionSwitch, OrderRate, StaleFeed, ClockJump, DiskSwitch, Control, Metrics,
         Log, Currency, Kafka,
     ):  # fmt: skip
         head, _, rest = (section.__doc__ or "").partition("\n")
@@ -63,7 +71,7 @@ def _default_text(info: msgspec.structs.FieldInfo) -> str:
 
 def _type_text(kind: Any) -> str:
     names = {
-        DecimalText: "decimal", DurationText: "duration", TimeText: "time", str: "text", int: "integer", bool: "bool",
+        DecimalText: "decimal", ShareText: "percentage", SizeText: "size", DurationText: "duration", TimeText: "time", str: "text", int: "integer", bool: "bool",
     }  # fmt: skip
     if kind in names:
         return names[kind]
