@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from replay.config import DurationText, RunConfig, TimeText, resolved
-from replay.errors import EngineMissing, HaltError, StrategyError, UsageError
+from replay.errors import ConfigError, EngineMissing, HaltError, StrategyError, UsageError
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.merge import merge
+from replay.feeds.warmup import Warmup
 from replay.health import Health, SessionInfo, State
 from replay.metrics import RunCollector, write_file
 from replay.pipeline.beats import QUIET_NS, ClockBeats
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from replay._engine import Engine, Sequencer
     from replay.config import FeedSpec
     from replay.feeds.feed import Feed
+    from replay.feeds.tape import TapeHeader
     from replay.pipeline.outbox import Effects
     from replay.strategy import Strategy
 
@@ -144,13 +147,18 @@ async def play_async(
 
 
 def paper(
-    config: RunConfig | Plan, session: Path | None = None, *, progress: ProgressCall | None = None, **options: Any
+    config: RunConfig | Plan,
+    session: Path | None = None,
+    *,
+    progress: ProgressCall | None = None,
+    adopt: bool = False,
+    **options: Any,
 ) -> Result:
     """Run a session: live or stored data, simulated fills, a journal. Started again on its folder, it goes on.
 
-    `session` is the folder, by default sessions/NAME under the working folder.
+    `session` is the folder, by default sessions/NAME under the working folder; `adopt` makes a copy of one its own.
     """
-    return _run_on_loop(paper_async(config, session, progress=progress, **options), "paper")
+    return _run_on_loop(paper_async(config, session, progress=progress, adopt=adopt, **options), "paper")
 
 
 async def paper_async(
@@ -159,6 +167,7 @@ async def paper_async(
     *,
     progress: ProgressCall | None = None,
     stop: Stop | None = None,
+    adopt: bool = False,
     **options: Any,
 ) -> Result:
     """As `paper`, on the running event loop. `options` are those of replay.pipeline.journal.Journal."""
@@ -168,7 +177,7 @@ async def paper_async(
     logs.configure(plan.config.log.format, plan.config.log.level)
     log = logs.logger("session")
     folder = Path(session) if session is not None else Path("sessions") / plan.name
-    with Session(folder) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
+    with Session(folder, adopt=adopt) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
         run = _session_run(opened, opened_session, progress=progress, stop=stop or Stop())
         port = plan.config.metrics.port
         async with run.serving(PAPER_METRICS_PORT if port is None else port):
@@ -210,6 +219,7 @@ class _Opened:
     plan: Plan
     mode: str
     feed: Feed
+    warmup: Warmup | None
     setup: bytes
     sequencer: Sequencer
     engine: Engine
@@ -392,7 +402,11 @@ def _opened(plan: Plan, mode: str, *, session: Session | None = None) -> Iterato
             remedy="use `replay paper` for live feeds, or record them first",
         )
     headers = [feed.header for feed in feeds]
-    trading_start_ns = _trading_start(config, session) if session is not None else None
+    merged = merge(feeds)
+    trading_start_ns = _trading_start(config, merged, session)
+    warmup = _warmup(config, merged.header, trading_start_ns)
+    if warmup is not None and (session is None or session.manifest is None):
+        warmup.open()  # later starts open it only if it is not over
     setup = build(config, headers, trading_start_ns=trading_start_ns)
     strategies = list(plan.strategies) if plan.strategies is not None else load_strategies(config)
     notes = [] if session is None else session.settle(config, setup, strategy_hashes(config, strategies))
@@ -402,7 +416,8 @@ def _opened(plan: Plan, mode: str, *, session: Session | None = None) -> Iterato
     yield _Opened(
         plan=plan,
         mode=mode,
-        feed=merge(feeds),
+        feed=merged,
+        warmup=warmup,
         setup=setup,
         sequencer=sequencer_class(setup),
         engine=engine,
@@ -473,6 +488,7 @@ def _pipeline(
         dead_letters=dead_letters,
         observer=builder,
         window=Window(run.first_ns, run.limit_ns),
+        warmup=opened.warmup,
         stop=stop,
         progress=progress,
         total=opened.total,
@@ -515,19 +531,34 @@ def open_feed(spec: FeedSpec, config: RunConfig) -> Feed:
     return feed
 
 
-def _trading_start(config: RunConfig, session: Session) -> int | None:
-    """When a live session first takes commands: fixed when it was made, or a re-run would decide otherwise."""
-    if session.manifest is not None:
+def _trading_start(config: RunConfig, feed: Feed, session: Session | None) -> int | None:
+    """When commands are first taken, where the setup cannot tell by itself: with a warm-up, or in a live session.
+
+    A live session's is fixed when it is made, or a re-run would decide otherwise.
+    """
+    if session is not None and session.manifest is not None:
         return session.manifest.trading_start_ns
-    if config.run.warmup.ns and config.run.from_ is None and any(_is_live(spec.scheme) for spec in config.feed):
-        return session.created_ns + config.run.warmup.ns
-    return None
+    run = config.run
+    if run.from_ is not None or not (config.warmup or run.warmup.ns):
+        return None
+    if session is not None and feed.live:
+        return session.created_ns + run.warmup.ns
+    if not config.warmup:
+        return None
+    if feed.header.first_ns is None:
+        raise ConfigError(
+            f"{feed.uri} does not say when it begins, so that nobody knows where the warm-up ends",
+            place="[[warmup]]",
+            remedy="convert it to a tape with `replay data convert`",
+        )
+    return feed.header.first_ns + run.warmup.ns
 
 
-def _is_live(scheme: str | None) -> bool:
-    from replay.config import LIVE_SCHEMES
-
-    return scheme in LIVE_SCHEMES
+def _warmup(config: RunConfig, header: TapeHeader, trading_start_ns: int | None) -> Warmup | None:
+    if not config.warmup or trading_start_ns is None:
+        return None
+    limit_ns = trading_start_ns - config.run.warmup.ns
+    return Warmup(lambda: [open_feed(spec, config) for spec in config.warmup], header, limit_ns)
 
 
 def _beats(opened: _Opened) -> ClockBeats:
@@ -620,11 +651,17 @@ def record_of_run(config: RunConfig, tape_seq: int) -> Any:
     feeds = [open_feed(spec, config) for spec in config.feed]
     if any(feed.live for feed in feeds):
         return None
-    sequencer = sequencer_class(build(config, [feed.header for feed in feeds]))
+    merged = merge(feeds)
+    trading_start_ns = _trading_start(config, merged, None)
+    warmup = _warmup(config, merged.header, trading_start_ns)
+    sequencer = sequencer_class(build(config, [feed.header for feed in feeds], trading_start_ns=trading_start_ns))
     window = Window(config.run.first_ns, config.run.limit_ns)
     first_seq = 0
-    for batch in merge(feeds).batches(None):
-        admitted, _ = sequencer.admit(as_bytes(window.cut(batch.records)).data)
+    before = () if warmup is None else warmup.batches()
+    for records in itertools.chain(
+        (batch.records for batch in before), (window.cut(batch.records) for batch in merged.batches())
+    ):
+        admitted, _ = sequencer.admit(as_bytes(records).data)
         rows = from_bytes(admitted)
         if tape_seq < first_seq + len(rows):
             return rows[tape_seq - first_seq]

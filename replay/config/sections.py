@@ -15,9 +15,6 @@ import msgspec
 from replay import units
 from replay.config.values import DecimalText, DurationText, Text, TimeText
 
-LIVE_SCHEMES = ("sim", "follow", "stdin")
-"""URI schemes of the feeds that need nothing else and go on for ever."""
-
 PATH_SCHEMES = ("file", "follow", "tape", "csv", "ndjson", "binance")
 """URI schemes after which comes a path."""
 
@@ -379,6 +376,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run: what holds for the run as a whole.
     strategy: the strategies.
     feed: the sources of records.
+    warmup: stored feeds that run before the others, while commands are refused.
     instrument: what is traded.
     venue: fees, latency and fill rules.
     account: the money.
@@ -392,6 +390,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run: Run = Run()
     strategy: list[StrategySpec]
     feed: list[FeedSpec]
+    warmup: list[FeedSpec] = []
     instrument: list[Instrument]
     venue: list[Venue] = []
     account: Account

@@ -49,10 +49,11 @@ class MergeCursor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     feeds: list[FeedPlace]
 
 
-def merge(feeds: Sequence[Feed]) -> MergedFeed:
+def merge(feeds: Sequence[Feed], *, bar_lengths_ns: Sequence[int] | None = None) -> MergedFeed:
     """Make one feed of several, or of one: this is where clock offsets are added and bar lengths get one table.
 
-    Stored feeds: by (largest ts_recv + clock_offset of the feed so far, feed index, row). Live ones: as they come.
+    `bar_lengths_ns` is that table where it is given; it must hold every length of the feeds. Stored feeds go by
+    (largest ts_recv + clock_offset of the feed so far, feed index, row), live ones as they come.
     """
     if not feeds:
         raise ConfigError("there is no feed")
@@ -62,7 +63,7 @@ def merge(feeds: Sequence[Feed]) -> MergedFeed:
             f"{stored} is stored and others are live: they have no common clock",
             remedy="run stored feeds by themselves, or let a live feed (follow:) read the file",
         )
-    return MergedFeed(feeds)
+    return MergedFeed(feeds, bar_lengths_ns)
 
 
 def merged_header(feeds: Sequence[Feed]) -> TapeHeader:
@@ -110,9 +111,11 @@ def merged_header(feeds: Sequence[Feed]) -> TapeHeader:
 class MergedFeed:
     """One feed made of several. Its records are the same, however the batches of its parts are cut."""
 
-    def __init__(self, feeds: Sequence[Feed]) -> None:
+    def __init__(self, feeds: Sequence[Feed], bar_lengths_ns: Sequence[int] | None = None) -> None:
         self.feeds = list(feeds)
         self.header = merged_header(self.feeds)
+        if bar_lengths_ns is not None:
+            self.header = msgspec.structs.replace(self.header, bar_lengths_ns=list(bar_lengths_ns))
         self.uri = " + ".join(feed.uri for feed in self.feeds)
         self.live = self.feeds[0].live
         self.receive_time: ReceiveTime = "stamp" if any(feed.receive_time == "stamp" for feed in self.feeds) else "keep"
