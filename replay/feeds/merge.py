@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from replay.errors import ConfigError, DataError
 from replay.feeds.feed import Batch, DeadLetter, Feed, ReceiveTime
 from replay.feeds.tape import TapeHeader, TapeInstrument
+from replay.measures import Measure, told_apart
 from replay.records import FLAG_BAR_LENGTH_MASK, RECORD, Kind
 
 BAR_LENGTHS_MAX = FLAG_BAR_LENGTH_MASK + 1
@@ -159,6 +160,10 @@ class MergedFeed:
             for name, count in feed.counters().items():
                 total[name] = total.get(name, 0) + count
         return total
+
+    def measures(self) -> Iterator[Measure]:
+        """Chain the measures of all feeds; where two have the same series, `feed` is the feed's number."""
+        return told_apart([feed.measures() for feed in self.feeds], "feed")
 
     def _length_table(self, feed: Feed) -> NDArray[np.uint16] | None:
         """Return what a feed's indexes of bar lengths become, or None if they stay."""
