@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -19,21 +20,28 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from replay.config import DurationText, RunConfig, TimeText, resolved
+from replay.control import let_operators_in, risk_switches
+from replay.control import outcome as control_outcome
 from replay.errors import ConfigError, EngineMissing, HaltError, StrategyError, UsageError
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.merge import merge
 from replay.feeds.warmup import Warmup
-from replay.metrics import MetricsServer, MetricsText, RunCollector, SessionInfo, write_file
+from replay.health import Health, SessionInfo, State
+from replay.logs import logger
+from replay.metrics import RunCollector, write_file
 from replay.pipeline.beats import QUIET_NS, ClockBeats
+from replay.pipeline.histogram import LOOP_SECONDS, Histogram
 from replay.pipeline.journal import Journal, JournalReader
 from replay.pipeline.outbox import Outbox, Sink
 from replay.pipeline.pacing import Pacer, PlayControls, Speed, TapePacer
 from replay.pipeline.pipeline import Pipeline, ProgressCall, Window
+from replay.pipeline.risk import RiskSwitches
 from replay.pipeline.sinks import EventLog
 from replay.pipeline.stop import Stop, stop_on_signals
 from replay.records import as_bytes, from_bytes
 from replay.result.eventtext import Names
 from replay.result.result import EVENTS_FILE, RESULT_FILE, Result, ResultBuilder
+from replay.serving import MetricsServer
 from replay.session import SETUP_FILE, JournalFeed, Recovery, Session, stored_config, strategy_hashes
 from replay.setup import build, load_strategies
 from replay.units import format_duration, format_time
@@ -177,7 +185,7 @@ async def paper_async(
         run = _session_run(opened, opened_session, progress=progress, stop=stop or Stop())
         port = plan.config.metrics.port
         async with run.serving(PAPER_METRICS_PORT if port is None else port):
-            recovery, journal = run.recover(opened_session, opened.names, options)
+            recovery, journal = await run.recover(opened_session, opened.names, options)
             log.info(
                 "session started",
                 session=str(folder),
@@ -189,9 +197,13 @@ async def paper_async(
             )
             for note in (*opened.notes, *recovery.notes):
                 log.warning(note)
+            control = let_operators_in(
+                plan.config, opened_session, run.pipeline, run_name=plan.name, log=logs.logger("control")
+            )
             with run.ending(), stop_on_signals(run.pipeline.stop):
-                run.info.state = "running"
-                await run.pipeline.run_async()
+                async with control:
+                    run.begins()
+                    await run.pipeline.run_async()
             result = run.result()
         log.info(
             "session ended",
@@ -200,6 +212,7 @@ async def paper_async(
             events=run.pipeline.outbox.events,
             digest=result.digest,
             interrupted=result.interrupted,
+            stopped_by=run.pipeline.stopped_by,
             journal_bytes=journal.counters.bytes_written,
         )
         return result
@@ -240,10 +253,15 @@ class _Run:
     recover_s: float = 0.0
     run_s: float = 0.0
 
-    @property
+    @functools.cached_property
     def collector(self) -> RunCollector:
         """The metrics of the run."""
         return RunCollector(self.pipeline, self.info, lambda: self.dead_letters.counts)
+
+    def begins(self) -> None:
+        """Say that from now on new records are taken."""
+        self.info.state = State.RUNNING
+        self.info.running_since_ns = time.time_ns()
 
     @contextlib.contextmanager
     def ending(self) -> Iterator[None]:
@@ -253,11 +271,11 @@ class _Run:
             yield
         except BaseException as error:
             self.run_s = time.perf_counter() - started_s
-            self.info.state = "failed"
+            self.info.state = State.FAILED
             self._keep_partial(error)
             raise
         self.run_s = time.perf_counter() - started_s
-        self.info.state = "stopped"
+        self.info.state = State.STOPPED
 
     @contextlib.asynccontextmanager
     async def serving(self, port: int | None) -> AsyncIterator[None]:
@@ -265,24 +283,27 @@ class _Run:
         if port is None:
             yield
             return
-        text = MetricsText(self.collector)
-        async with MetricsServer(text, self.info, host=self.opened.plan.config.metrics.host, port=port) as server:
+        metrics = self.opened.plan.config.metrics
+        health = Health(self.pipeline, self.info, stale_ns=metrics.stale.ns)
+        loop_seconds = self.collector.loop_seconds = Histogram(LOOP_SECONDS)
+        async with MetricsServer(
+            self.collector, health, host=metrics.host, port=port, loop_seconds=loop_seconds
+        ) as server:
             self.served_port = server.port
             yield
 
-    def recover(self, session: Session, names: Names, options: dict[str, Any]) -> tuple[Recovery, Journal]:
+    async def recover(self, session: Session, names: Names, options: dict[str, Any]) -> tuple[Recovery, Journal]:
         """Bring the session to where its journal ends, and open the journal for what comes."""
         assert self.event_log is not None
         started_s = time.perf_counter()
-        self.info.state = "recovering"
+        self.info.state = State.RECOVERING
         try:
-            recovery, reader = session.recover(self.pipeline, self.event_log, names)
+            recovery, reader = await session.recover(self.pipeline, self.event_log, names, self.info.recovery)
             self.dead_letters = session.open_dead_letters(self.pipeline.dead_letter_bytes)
             self.pipeline.dead_letters = self.dead_letters
-            self.info.frames_recovered = recovery.frames
             journal = session.open_journal(reader, **options)
         except BaseException as error:
-            self.info.state = "failed"
+            self.info.state = State.FAILED
             self._keep_partial(error)
             raise
         self.pipeline.journal = journal
@@ -294,7 +315,7 @@ class _Run:
         try:
             return self._finish()
         except BaseException:
-            self.info.state = "failed"
+            self.info.state = State.FAILED
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 self.builder.close()
             raise
@@ -328,7 +349,7 @@ class _Run:
         }
 
     def _extra(self) -> dict[str, Any]:
-        extra: dict[str, Any] = {"mode": self.opened.mode}
+        extra: dict[str, Any] = {"mode": self.opened.mode, **control_outcome(self.pipeline)}
         pacer = self.pipeline.pacer
         if isinstance(pacer, TapePacer) and pacer.errors.count:
             extra["release_error_seconds"] = {
@@ -433,6 +454,7 @@ def _folder_run(
     dead_letters = DeadLetterWriter(None if out is None else out / DEAD_LETTERS_FILE)
     pipeline = _pipeline(opened, outbox, builder, dead_letters, progress, stop or Stop())
     pipeline.pacer = None if pacer is None else pacer(outbox)
+    _watch(pipeline, risk_switches(opened.plan.config, opened.engine))
     return _Run(opened, pipeline, builder, dead_letters, _info(opened), out)
 
 
@@ -445,7 +467,16 @@ def _session_run(opened: _Opened, session: Session, *, progress: ProgressCall | 
     pipeline = _pipeline(opened, Outbox(sinks), builder, dead_letters, progress, stop)
     if opened.feed.live and opened.feed.receive_time == "stamp":
         pipeline.beats = _beats(opened)
+    _watch(
+        pipeline,
+        risk_switches(opened.plan.config, opened.engine, session=session, is_live=opened.feed.live, log=logger("risk")),
+    )
     return _Run(opened, pipeline, builder, dead_letters, _info(opened), session.folder, event_log=event_log)
+
+
+def _watch(pipeline: Pipeline, risk: RiskSwitches) -> None:
+    pipeline.risk = risk
+    pipeline.extra_measured.append(risk)
 
 
 def _builder(opened: _Opened, folder: Path | None, *, keeps_events: bool) -> ResultBuilder:
@@ -490,7 +521,7 @@ def _info(opened: _Opened) -> SessionInfo:
 async def _drive(run: _Run, port: int | None) -> Result:
     async with run.serving(port):
         with run.ending(), stop_on_signals(run.pipeline.stop):
-            run.info.state = "running"
+            run.begins()
             await run.pipeline.run_async()
         return run.result()
 
@@ -617,6 +648,7 @@ def rerun_session(folder: Path, events: Path) -> Names:
     pipeline = Pipeline(
         feed=feed, sequencer=sequencer_class(setup), engine=engine, outbox=outbox, dead_letters=DeadLetterWriter(None)
     )
+    pipeline.ends_on_stop = False  # what came after it is on the tape, too
     try:
         with contextlib.suppress(StrategyError, HaltError):
             pipeline.run()

@@ -13,6 +13,7 @@ May not live here: the loop that takes new records; starting a session is recove
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
@@ -37,8 +38,9 @@ from replay.events import EVENT
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Batch, StoredFeed
 from replay.feeds.tape import TapeHeader
+from replay.health import RecoveryProgress
 from replay.pipeline.control import SOCKET_FILE
-from replay.pipeline.journal import Frame, Journal, JournalReader
+from replay.pipeline.journal import Frame, Journal, JournalReader, segment_paths
 from replay.pipeline.outbox import Effects
 from replay.pipeline.pipeline import FrameCursor, Pipeline
 from replay.pipeline.sinks import EventLog
@@ -163,9 +165,12 @@ class Session:
             if self.manifest.strategies.get(name) != digest
         ]
 
-    def recover(self, pipeline: Pipeline, event_log: EventLog, names: Names) -> tuple[Recovery, JournalReader]:
+    async def recover(
+        self, pipeline: Pipeline, event_log: EventLog, names: Names, progress: RecoveryProgress | None = None
+    ) -> tuple[Recovery, JournalReader]:
         """Run the journal through engine and strategy, prove it frame by frame, and set the pipeline on its way.
 
+        The event loop gets its turn now and then, so that whoever asks is told how far it is.
         Raises JournalError where the journal is damaged or gives other events than it did; then nothing was changed.
         """
         assert self.manifest is not None, "settle comes first"
@@ -174,12 +179,18 @@ class Session:
         frames = 0
         held_events = event_log.held_events
         pipeline.is_recovering = True
+        progress = progress or RecoveryProgress()
+        progress.begin(segment_paths(self.journal_folder))
         for frame in reader.frames():
             if pipeline.engine.digest() != frame.digest_before:
                 raise self._divergence(frame, pipeline.outbox.peek(), event_log, names)
             pipeline.outbox.release(0)
             pipeline.run_frame(frame)
             last, frames = frame, frames + 1
+            if progress.is_breath_due(frame, frames):
+                await asyncio.sleep(0)
+                progress.breathed()
+        progress.end(frames)
         self._check_unproved(pipeline.outbox.peek(), event_log, held_events, names)
         notes: list[str] = []
         if reader.torn is not None:

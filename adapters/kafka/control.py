@@ -105,7 +105,7 @@ class KafkaControl:
     async def _places(
         self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], offsets: dict[str, int] | None
     ) -> dict[str, int]:
-        """Say where to read on: the end at the first start; else the cursor, or the first offset that is still there."""
+        """Say where to read on: the end at the first start; else the cursor, or the nearest offset that is there."""
         first = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
         places: dict[str, int] = {}

@@ -287,9 +287,9 @@ class Checker:
             of = f"risk.position.limit (in sizes of {coarsest.symbol!r})"
             self._check_places(held.limit, coarsest.size_decimals, of, ("risk", "position", "limit"))
         for name, key, value in (
-            ("order_rate", "per", risk.order_rate and risk.order_rate.per),
-            ("stale_feed", "after", risk.stale_feed and risk.stale_feed.after),
-            ("clock_jump", "limit", risk.clock_jump and risk.clock_jump.limit),
+            ("order_rate", "per", None if risk.order_rate is None else risk.order_rate.per),
+            ("stale_feed", "after", None if risk.stale_feed is None else risk.stale_feed.after),
+            ("clock_jump", "limit", None if risk.clock_jump is None else risk.clock_jump.limit),
         ):
             if value is not None and value.ns <= 0:
                 raise self.fail(f"risk.{name}.{key} must be longer than nothing: {value}", "risk", name, key)

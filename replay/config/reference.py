@@ -71,7 +71,8 @@ def _default_text(info: msgspec.structs.FieldInfo) -> str:
 
 def _type_text(kind: Any) -> str:
     names = {
-        DecimalText: "decimal", ShareText: "percentage", SizeText: "size", DurationText: "duration", TimeText: "time", str: "text", int: "integer", bool: "bool",
+        DecimalText: "decimal", ShareText: "percentage", SizeText: "size", DurationText: "duration", TimeText: "time",
+        str: "text", int: "integer", bool: "bool",
     }  # fmt: skip
     if kind in names:
         return names[kind]

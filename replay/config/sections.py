@@ -439,10 +439,12 @@ class Metrics(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     port: the port to serve on; 0 takes a free one.
     host: the address to bind.
+    stale: silence of a live feed after which /health/ready says no; "0s": never.
     """
 
     port: Port | None = None
     host: str = "127.0.0.1"
+    stale: DurationText = DurationText("1m")
 
 
 class Log(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

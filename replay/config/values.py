@@ -12,7 +12,6 @@ from typing import Self
 
 from replay import units
 
-
 _SIZE_UNITS = {
     "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,

@@ -136,9 +136,7 @@ async def follow_topic(
                 await asyncio.wrap_future(receipt)
 
 
-def _submit_message(
-    queue: CommandQueue, message: ControlMessage, names: frozenset[str], log: Log
-) -> Future[Receipt]:
+def _submit_message(queue: CommandQueue, message: ControlMessage, names: frozenset[str], log: Log) -> Future[Receipt]:
     if message.raw is None:
         return queue.submit(None, cursor=message.cursor)
     try:
@@ -227,7 +225,10 @@ def ask(folder: Path, request: ControlRequest, *, timeout_s: float | None) -> Re
     """
     path = folder / SOCKET_FILE
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection, _address(path) as at:
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection,
+            _address(path) as at,
+        ):
             connection.settimeout(timeout_s)
             connection.connect(at)
             connection.sendall(msgspec.json.encode(request) + b"\n")
@@ -261,7 +262,9 @@ def _listen(path: Path) -> socket.socket:
     try:
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISSOCK(path.lstat().st_mode):
-                raise JournalError("is no socket", place=str(path), remedy="move it away: the session's socket is there")
+                raise JournalError(
+                    "is no socket", place=str(path), remedy="move it away: the session's socket is there"
+                )
             path.unlink()
         os.fchmod(listener.fileno(), 0o600)  # on Linux the file that bind makes gets this mode
         with _address(path) as at:

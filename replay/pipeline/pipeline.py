@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from replay import records
 from replay.errors import HaltError, JournalError
+from replay.measures import Measured
 from replay.pipeline.beats import ClockBeats
 from replay.pipeline.commands import CommandQueue, OperatorCommand, Receipt, Request, command_record
 from replay.pipeline.histogram import BATCH_SECONDS, Histogram
@@ -182,6 +183,8 @@ class Pipeline:
         """Where the warm-up goes on; None before its first batch, and where there is none."""
         self.stop = stop or Stop()
         self.counters = PipelineCounters()
+        self.extra_measured: list[Measured] = []
+        """What else has measures: whoever joins a run (risk, control, snapshots) appends itself."""
         self.is_recovering = False
         """While a journal is run again, the sinks see nothing: whoever runs it releases what its digests prove."""
         self.is_interrupted = False
@@ -197,6 +200,8 @@ class Pipeline:
         self._progress = progress
         self._total = total
         self._wall_ns = wall_ns
+        self._arrived_ns = 0
+        """When the batch under way came in, or was due, by time.perf_counter_ns; 0: no latency is measured."""
         self._halt: HaltError | None = None
         self._skip_left = 0
         self.dead_letter_bytes = 0
@@ -207,6 +212,11 @@ class Pipeline:
         self._unobserved_bytes = 0
         self._source_ended = False
         self._is_warming = False
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether new orders of strategies are refused, by an operator or a risk switch."""
+        return self.engine.trading_state == "paused"
 
     # -- the step that both loops share
 
@@ -268,7 +278,7 @@ class Pipeline:
     def collect(self) -> None:
         """Take what the engine decided; without a journal the sinks see it at once."""
         position = 0 if self.journal is None else self.journal.appended
-        self.outbox.collect(self.engine.take_events(), self.engine.take_equity(), position)
+        self.outbox.collect(self.engine.take_events(), self.engine.take_equity(), position, self._arrived_ns)
         if self.journal is None and not self.is_recovering:
             self.outbox.release(0)
 
@@ -385,7 +395,7 @@ class Pipeline:
                         break
                     if self.beats is not None:
                         self.beats.heard(batch.records, self._wall_ns())
-                    await self._pace(self._take(batch), committer)
+                    await self._pace(self._take(batch, inbox.arrived_ns), committer)
                 elif inbox.has_ended:
                     break
                 self._beat()
@@ -403,6 +413,7 @@ class Pipeline:
             async with contextlib.aclosing(pacer.slices(times_ns)) as slices:
                 async for first, limit in slices:
                     assert first == done, "a pacer gives every row, in order"
+                    self._arrived_ns = time.perf_counter_ns()  # its time has come now, however long it was here
                     await self._run_slice(admitted, first, limit, committer)
                     done = limit
                     if self.stop.requested:
@@ -423,13 +434,14 @@ class Pipeline:
         await committer.poll()
         self._report()
 
-    def _take(self, batch: Batch) -> NDArray[np.uint8]:
+    def _take(self, batch: Batch, arrived_ns: int = 0) -> NDArray[np.uint8]:
         inside = batch.records if self._is_warming else self.window.cut(batch.records)
         self._skip_left = max(0, self.skip - len(inside))
         inside = inside[self.skip :]
         self.counters.taken += len(inside)
         self.counters.outside += len(batch.records) - len(inside)
         self.counters.last_wall_ns = self._wall_ns()
+        self._arrived_ns = arrived_ns or time.perf_counter_ns()
         return self.admit(inside, batch.dead, batch.cursor)
 
     def _ends_before(self, batch: Batch) -> bool:
@@ -442,6 +454,7 @@ class Pipeline:
         made = self.beats.due(self._wall_ns(), self.engine.next_timer_ns())
         if made is not None:
             self.counters.beats += len(made)
+            self._arrived_ns = time.perf_counter_ns()
             admitted = self.admit(made, [], None)
             if len(admitted):
                 self.run_rows(admitted)
@@ -631,6 +644,9 @@ class _Inbox:
 
     def __init__(self, source: AsyncIterator[Batch], stop: Stop) -> None:
         self.has_ended = False
+        self.arrived_ns = 0
+        """When the oldest batch of what `take` gave last came in."""
+        self._oldest_ns = 0
         self._source = source
         self._stop = stop
         self._batches: list[Batch] = []
@@ -670,6 +686,7 @@ class _Inbox:
         self._ready.clear()
         self._space.set()
         batches, self._batches, self._rows = self._batches, [], 0
+        self.arrived_ns = self._oldest_ns
         if not batches:
             if self._error is not None:
                 raise self._error
@@ -683,6 +700,8 @@ class _Inbox:
     async def _read(self) -> None:
         try:
             async for batch in self._source:
+                if not self._batches:
+                    self._oldest_ns = time.perf_counter_ns()
                 self._batches.append(batch)
                 self._rows += len(batch.records)
                 self._ready.set()

@@ -78,8 +78,8 @@ class _Latch:
 class RiskSwitches:
     """Looks at clocks, feed and disk, counts the trips of all switches, and writes one log line for each.
 
-    A switch trips once and is armed again by itself: the stale feed by its next tick, the disk when there is room again,
-    the clock at once. Those of the engine are armed by a resume.
+    A switch trips once and is armed again by itself: the stale feed by its next tick, the disk when there is room, the
+    clock at once. Those of the engine are armed by a resume.
     """
 
     limits: WatchLimits
@@ -219,7 +219,7 @@ class RiskSwitches:
         for name, (trips, is_tripped) in counts.items():
             labels = {"switch": name}
             yield Measure("replay_risk_trips", "How often a risk switch has tripped.", trips, "counter", labels)
-            yield Measure("replay_risk_tripped", "1 while a risk switch has tripped.", float(is_tripped), labels=labels)
+            yield Measure("replay_risk_state", "1 while a risk switch is tripped.", float(is_tripped), labels=labels)
         for state in TRADING_STATES:
             is_so = float(engine["state"] == state)
             yield Measure("replay_trading_state", "1 for what strategies may do.", is_so, labels={"state": state})
