@@ -360,6 +360,8 @@ class Pipeline:
     async def run_async(self) -> None:
         """Run any feed on the event loop: paced, with commits beside it, and with clock beats where the feed stamps."""
         with self._ending():
+            if self.risk is not None:
+                self.risk.begin()
             async with _Committer(self) as committer:
                 for batch in self._warmup_batches():
                     await self._pace(self._take(batch), committer)
@@ -374,6 +376,7 @@ class Pipeline:
             if self._ends_before(batch):
                 break
             if not self.stop.requested:
+                self._watch()
                 self._obey()
                 await self._pace(self._take(batch), committer)
                 await asyncio.sleep(0)

@@ -104,12 +104,16 @@ class RiskSwitches:
             )
             if limit is not None
         }
-        self._heard_ns = self._looked_ns = self.monotonic_ns()
-        self._clock_ns = self.wall_ns() - self._looked_ns
+        self.begin()
         self._engine_trips = 0
         self._engine: dict[str, Any] = {"state": "active", "switches": {}}
 
     # -- clocks, feed, disk
+
+    def begin(self) -> None:
+        """Count from now: what came before, such as a recovery, was no silence and no leap."""
+        self._heard_ns = self._looked_ns = self.monotonic_ns()
+        self._clock_ns = self.wall_ns() - self._looked_ns
 
     def heard(self) -> None:
         """Note that a tick has come in."""
