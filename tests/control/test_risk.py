@@ -1,5 +1,4 @@
-"""The risk switches of a run file: each trips where it must and does what its action says; those of the tape alike in all
-modes and batch sizes."""
+"""The risk switches of a run file: each trips where it must and acts; those of the tape alike in all modes and batches."""
 
 from __future__ import annotations
 
@@ -10,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from modes.market import SETTINGS, Busy, CutFeed, ScriptedFeed, market
 
 import replay
-from modes.market import SETTINGS, Busy, CutFeed, ScriptedFeed, market
 from replay.pipeline.commands import CommandCause, OperatorCommand
 from replay.pipeline.journal import JournalReader
 from replay.pipeline.risk import DiskLimit, RiskSwitches, WatchLimits
