@@ -1,4 +1,4 @@
-"""The queue of commands: what goes through it in any mode on a loop is a record among the others, durable before its receipt."""
+"""The queue of commands: what goes through it is a record among the others, and durable before its receipt."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ TAPE = WHOLE[WHOLE["a"] > 0]
 
 
 def _plan(feed: Any) -> Any:
-    from replay.api import plan_of
+    from replay.api import plan
 
-    return plan_of(Busy, feed, metrics={"port": 0}, **SETTINGS)
+    return plan(Busy, feed, metrics={"port": 0}, **SETTINGS)
 
 
 async def test_a_played_tape_with_a_command_is_that_tape_with_its_record() -> None:
@@ -42,7 +42,9 @@ async def test_a_played_tape_with_a_command_is_that_tape_with_its_record() -> No
     assert again.digest != replay.backtest(Busy, CutFeed(TAPE, (77,)), **SETTINGS).digest
 
 
-async def test_a_receipt_comes_when_its_frame_is_durable_and_within_milliseconds_on_an_idle_feed(tmp_path: Path) -> None:
+async def test_a_receipt_comes_when_its_frame_is_durable_within_milliseconds_on_an_idle_feed(
+    tmp_path: Path,
+) -> None:
     queue = CommandQueue()
     feed = ScriptedFeed(TAPE[:2], [0.0, 60.0])
     running = asyncio.create_task(paper_async(_plan(feed), tmp_path / "s", commands=queue))
@@ -52,7 +54,7 @@ async def test_a_receipt_comes_when_its_frame_is_durable_and_within_milliseconds
         command = OperatorCommand.RESUME if number % 2 else OperatorCommand.PAUSE
         receipt = await asyncio.wrap_future(queue.submit(command))
         waits_s.append(time.perf_counter() - started_s)
-        kept = [frame for frame in JournalReader(tmp_path / "s" / "journal").frames()]
+        kept = list(JournalReader(tmp_path / "s" / "journal").frames())
         assert receipt.seq is not None
         assert receipt.seq < kept[-1].limit_seq, "its frame is in the journal by then"
     await asyncio.wrap_future(queue.submit(OperatorCommand.STOP))

@@ -1,4 +1,4 @@
-"""The risk switches of a run file: each trips where it must and acts; those of the tape alike in all modes and batches."""
+"""The risk switches of a run file: each trips where it must; those of the tape alike in all modes and batches."""
 
 from __future__ import annotations
 
