@@ -51,7 +51,7 @@ SETUP_FILE = "setup.json"
 LOCK_FILE = "lock"
 EVENTS_FILE = "events.bin"
 
-FREE_SECTIONS = ("metrics", "log", "kafka")
+FREE_SECTIONS = ("metrics", "log", "kafka", "sink")
 """Sections of the run file that a session may change from start to start: nothing on the tape depends on them."""
 
 _OWN_NAMES = frozenset({SETUP_FILE, LOCK_FILE, "journal", "events", "dead-letters", "metrics.prom"})
