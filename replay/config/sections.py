@@ -240,7 +240,9 @@ class SinkSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     uri: Annotated[str, msgspec.Meta(min_length=1)]
     format: Literal["json", "msgpack"] = "json"
-    kinds: list[Literal["orders", "fills", "positions", "session"]] = ["orders", "fills", "positions", "session"]
+    kinds: list[Literal["orders", "fills", "positions", "session"]] = msgspec.field(
+        default_factory=lambda: ["orders", "fills", "positions", "session"]
+    )
     max_message_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**30)] = 1_000_000
     max_behind: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
     drain: DurationText = DurationText("10s")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.errors import for_code
 from aiokafka.helpers import create_ssl_context
 from aiokafka.protocol.admin import CreateAclsRequest
@@ -187,6 +187,15 @@ class Broker:
 
         self._administer(create)
         return name
+
+    def add_partitions(self, name: str, total: int) -> None:
+        """Give a topic more partitions."""
+
+        async def add(admin: AIOKafkaAdminClient) -> None:
+            response = await admin.create_partitions({name: NewPartitions(total)})
+            _raise_errors(response.topic_errors)
+
+        self._administer(add)
 
     def delete_topic(self, name: str) -> None:
         """Remove a topic with its messages."""
