@@ -5,6 +5,7 @@ May not live here: topics, offsets and messages.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import ssl
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from aiokafka.conn import create_conn
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     KafkaConnectionError,
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
 CLIENT_ID = "replay"
 LOG_EVERY_S = 10.0
 """A client of a broker that is away would write 80 lines a second."""
+
+
+DIAGNOSIS_S = 3.0
+"""How long a connection may take that is only to show why others fail."""
 
 
 class Secret(str):
@@ -114,6 +120,23 @@ def broker_fault(error: BaseException, address: TopicAddress, kafka: Kafka | Non
     return None
 
 
+async def connection_fault(error: BaseException, address: TopicAddress, kafka: Kafka | None) -> ConfigError:
+    """Say why no client could start: it keeps the cause to its log, so one connection is tried anew."""
+    options = client_options(address, kafka)
+    del options["bootstrap_servers"]
+    for server in address.servers.split(","):
+        host, _, port = server.rpartition(":")
+        try:
+            async with asyncio.timeout(DIAGNOSIS_S):
+                connection = await create_conn(host.strip("[]"), int(port), **options)
+            connection.close()
+        except (KafkaError, OSError, TimeoutError) as cause:
+            fault = broker_fault(cause, address, kafka)
+            if fault is not None:
+                return fault
+    return broker_fault(error, address, kafka) or unreachable(error, address)
+
+
 def unreachable(error: BaseException, address: TopicAddress) -> ConfigError:
     """Say that nobody answers as a broker of Kafka at an address."""
     text = str(error) if isinstance(error, KafkaConnectionError) else f"{type(error).__name__} {error}".strip()
@@ -139,6 +162,7 @@ def limit_client_logs() -> None:
     if not any(isinstance(handler, _LimitedLog) for handler in client.handlers):
         client.addHandler(_LimitedLog(logging.WARNING))
         client.propagate = False
+        logging.getLogger("aiokafka.conn").setLevel(logging.INFO)  # below, it would write logins with their passwords
 
 
 class _LimitedLog(logging.Handler):
@@ -224,6 +248,7 @@ __all__ = [
     "Secret",
     "broker_fault",
     "client_options",
+    "connection_fault",
     "limit_client_logs",
     "missing_topic",
     "unreachable",

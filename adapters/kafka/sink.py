@@ -31,7 +31,7 @@ from aiokafka.errors import (
 )
 
 from replay.adapters.kafka.address import TopicAddress
-from replay.adapters.kafka.connection import broker_fault, client_options, missing_topic, unreachable
+from replay.adapters.kafka.connection import broker_fault, client_options, connection_fault, missing_topic
 from replay.adapters.kafka.reports import KIND_OF, Reporter, SessionReport
 from replay.adapters.kafka.tail import Origin, PartitionTail, read_tails
 from replay.config.sections import SinkSpec
@@ -216,7 +216,7 @@ class KafkaSink:
                 return
             except (KafkaError, OSError, TimeoutError, _Broken) as error:
                 self.errors += not isinstance(error, _Broken)
-                self._judge(error)
+                await self._judge(error)
                 self._note_unreachable(error)
             await self._abandon()
             self.retries += 1
@@ -238,7 +238,7 @@ class KafkaSink:
         self._log.error("the sink has failed; the session ends", sink=self.name, error=str(error))
         self._context.wake()
 
-    def _judge(self, error: BaseException) -> None:
+    async def _judge(self, error: BaseException) -> None:
         """Raise what no further attempt would mend."""
         if isinstance(error, ProducerFenced | InvalidProducerEpoch):
             raise self._fenced("another process publishes this session by now") from None
@@ -257,7 +257,7 @@ class KafkaSink:
         if fault is not None:
             raise fault from None
         if not self._opened.done() and not isinstance(error, _Broken):
-            raise unreachable(error, self._address) from None
+            raise await connection_fault(error, self._address, self._spec.kafka) from None
 
     def _note_reachable(self) -> None:
         if not self._opened.done():

@@ -134,7 +134,7 @@ def test_a_session_that_ends_while_the_broker_is_away_is_completed_by_its_next_s
 def test_two_sessions_do_not_share_a_topic(broker: Broker, topic: str, tmp_path: Path) -> None:
     session(tmp_path / "one", {"uri": broker.uri(topic)}, rows=500)
     held = broker.end_offsets(topic)
-    with pytest.raises(HaltError, match="session [0-9a-f]{32} has written into the topic") as caught:
+    with pytest.raises(HaltError, match=r"session [0-9a-f]{32} has written into the topic") as caught:
         session(tmp_path / "two", {"uri": broker.uri(topic)}, rows=500)
     assert caught.value.exit_code == 4
     assert "topic of its own" in str(caught.value)
