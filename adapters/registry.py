@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from replay.errors import ConfigError, choose
 from replay.feeds.tape import missing_file
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from replay.feeds.feed import Feed
 
 GROUP = "replay.feeds"
+PUBLISHERS = "replay.publishers"
+"""Publishers, by the scheme of the address: publisher(feed, address, kafka, how)."""
 
 BUILT_IN = {
     "tape": "replay.adapters.tape:open_feed",
@@ -29,8 +31,11 @@ BUILT_IN = {
     "sim": "replay.adapters.sim:open_feed",
     "follow": "replay.adapters.follow:open_feed",
     "stdin": "replay.adapters.stdin:open_feed",
+    "kafka": "replay.adapters.kafka.feed:open_feed",
 }
 """The entry points that come with the package, for a source folder that is not installed."""
+
+BUILT_IN_PUBLISHERS = {"kafka": "replay.adapters.kafka.publish:publish"}
 
 SUFFIXES = {"npy": "tape", "csv": "csv", "tsv": "csv", "txt": "csv", "ndjson": "ndjson", "jsonl": "ndjson"}
 """The feed of a suffix that is not itself a feed's name."""
@@ -89,17 +94,30 @@ def _name_by_content(spec: FeedSpec, path: Path) -> str:
     )
 
 
+def publisher(address: str) -> Callable[..., Any]:
+    """Find the publisher of an address by its scheme; raise ConfigError where there is none."""
+    scheme = address.partition(":")[0].lower()
+    names = sorted({*BUILT_IN_PUBLISHERS, *_entry_points(PUBLISHERS)})
+    if "://" not in address or scheme not in names:
+        raise ConfigError(f"nothing publishes to {address!r}", remedy=f"write {names[0]}://.., of: {', '.join(names)}")
+    return cast("Callable[..., Any]", _loaded(PUBLISHERS, BUILT_IN_PUBLISHERS, scheme, "publisher"))
+
+
 @cache
-def _entry_points() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+def _entry_points(group: str = GROUP) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=group)}
 
 
 def _opener(name: str) -> OpenFeed:
-    entry = _entry_points().get(name)
+    return cast(OpenFeed, _loaded(GROUP, BUILT_IN, name, "feed"))
+
+
+def _loaded(group: str, built_in: dict[str, str], name: str, what: str) -> object:
+    entry = _entry_points(group).get(name)
     if entry is None:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        return cast(OpenFeed, getattr(import_module(module), attribute))
+        module, _, attribute = built_in[name].partition(":")
+        return getattr(import_module(module), attribute)
     try:
-        return cast(OpenFeed, entry.load())
+        return entry.load()
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"the feed {name!r} cannot be loaded from {entry.value!r}: {error}") from error
+        raise ConfigError(f"the {what} {name!r} cannot be loaded from {entry.value!r}: {error}") from error

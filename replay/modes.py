@@ -507,15 +507,9 @@ def _trading_start(config: RunConfig, session: Session) -> int | None:
     """When a live session first takes commands: fixed when it was made, or a re-run would decide otherwise."""
     if session.manifest is not None:
         return session.manifest.trading_start_ns
-    if config.run.warmup.ns and config.run.from_ is None and any(_is_live(spec.scheme) for spec in config.feed):
+    if config.run.warmup.ns and config.run.from_ is None and any(spec.is_live for spec in config.feed):
         return session.created_ns + config.run.warmup.ns
     return None
-
-
-def _is_live(scheme: str | None) -> bool:
-    from replay.config import LIVE_SCHEMES
-
-    return scheme in LIVE_SCHEMES
 
 
 def _beats(opened: _Opened) -> ClockBeats:
