@@ -115,12 +115,16 @@ def paper(
     *,
     session: str | Path | None = None,
     progress: ProgressCall | None = None,
+    adopt: bool = False,
     **keywords: Any,
 ) -> Result:
-    """Run a paper session in the folder `session`: a journal, simulated fills. Started again, it goes on."""
+    """Run a paper session in the folder `session`: a journal, simulated fills. Started again, it goes on.
+
+    `adopt` lets a folder go on that was copied or moved; the original must not be started any more.
+    """
     from replay import modes
 
-    return modes.paper(plan(strategy, feed, **keywords), _path(session), progress=progress)
+    return modes.paper(plan(strategy, feed, **keywords), _path(session), progress=progress, adopt=adopt)
 
 
 async def paper_async(
@@ -130,12 +134,14 @@ async def paper_async(
     session: str | Path | None = None,
     progress: ProgressCall | None = None,
     stop: Stop | None = None,
+    adopt: bool = False,
     **keywords: Any,
 ) -> Result:
     """As `paper`, on the running event loop; `stop` ends the session in order."""
     from replay import modes
 
-    return await modes.paper_async(plan(strategy, feed, **keywords), _path(session), progress=progress, stop=stop)
+    planned = plan(strategy, feed, **keywords)
+    return await modes.paper_async(planned, _path(session), progress=progress, stop=stop, adopt=adopt)
 
 
 # -- from arguments to a plan

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,11 +20,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from replay.config import DurationText, RunConfig, TimeText, resolved
-from replay.errors import EngineMissing, HaltError, StrategyError, UsageError
+from replay.errors import ConfigError, EngineMissing, HaltError, StrategyError, UsageError
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.merge import merge
-from replay.metrics import MetricsServer, MetricsText, RunCollector, SessionInfo, write_file
+from replay.feeds.warmup import Warmup
+from replay.health import Health, SessionInfo, State
+from replay.metrics import RunCollector, write_file
 from replay.pipeline.beats import QUIET_NS, ClockBeats
+from replay.pipeline.histogram import LOOP_SECONDS, Histogram
 from replay.pipeline.journal import Journal, JournalReader
 from replay.pipeline.outbox import Outbox, Sink
 from replay.pipeline.pacing import Pacer, PlayControls, Speed, TapePacer
@@ -32,6 +37,7 @@ from replay.pipeline.stop import Stop, stop_on_signals
 from replay.records import as_bytes, from_bytes
 from replay.result.eventtext import Names
 from replay.result.result import EVENTS_FILE, RESULT_FILE, Result, ResultBuilder
+from replay.serving import MetricsServer
 from replay.session import SETUP_FILE, JournalFeed, Recovery, Session, stored_config, strategy_hashes
 from replay.setup import build, load_strategies
 from replay.units import format_duration, format_time
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
     from replay._engine import Engine, Sequencer
     from replay.config import FeedSpec
     from replay.feeds.feed import Feed
+    from replay.feeds.tape import TapeHeader
     from replay.pipeline.outbox import Effects
     from replay.strategy import Strategy
 
@@ -140,13 +147,18 @@ async def play_async(
 
 
 def paper(
-    config: RunConfig | Plan, session: Path | None = None, *, progress: ProgressCall | None = None, **options: Any
+    config: RunConfig | Plan,
+    session: Path | None = None,
+    *,
+    progress: ProgressCall | None = None,
+    adopt: bool = False,
+    **options: Any,
 ) -> Result:
     """Run a session: live or stored data, simulated fills, a journal. Started again on its folder, it goes on.
 
-    `session` is the folder, by default sessions/NAME under the working folder.
+    `session` is the folder, by default sessions/NAME under the working folder; `adopt` makes a copy of one its own.
     """
-    return _run_on_loop(paper_async(config, session, progress=progress, **options), "paper")
+    return _run_on_loop(paper_async(config, session, progress=progress, adopt=adopt, **options), "paper")
 
 
 async def paper_async(
@@ -155,6 +167,7 @@ async def paper_async(
     *,
     progress: ProgressCall | None = None,
     stop: Stop | None = None,
+    adopt: bool = False,
     **options: Any,
 ) -> Result:
     """As `paper`, on the running event loop. `options` are those of replay.pipeline.journal.Journal."""
@@ -164,11 +177,11 @@ async def paper_async(
     logs.configure(plan.config.log.format, plan.config.log.level)
     log = logs.logger("session")
     folder = Path(session) if session is not None else Path("sessions") / plan.name
-    with Session(folder) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
+    with Session(folder, adopt=adopt) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
         run = _session_run(opened, opened_session, progress=progress, stop=stop or Stop())
         port = plan.config.metrics.port
         async with run.serving(PAPER_METRICS_PORT if port is None else port):
-            recovery, journal = run.recover(opened_session, opened.names, options)
+            recovery, journal = await run.recover(opened_session, opened.names, options)
             log.info(
                 "session started",
                 session=str(folder),
@@ -181,7 +194,7 @@ async def paper_async(
             for note in (*opened.notes, *recovery.notes):
                 log.warning(note)
             with run.ending(), stop_on_signals(run.pipeline.stop):
-                run.info.state = "running"
+                run.begins()
                 await run.pipeline.run_async()
             result = run.result()
         log.info(
@@ -206,6 +219,7 @@ class _Opened:
     plan: Plan
     mode: str
     feed: Feed
+    warmup: Warmup | None
     setup: bytes
     sequencer: Sequencer
     engine: Engine
@@ -230,10 +244,15 @@ class _Run:
     recover_s: float = 0.0
     run_s: float = 0.0
 
-    @property
+    @functools.cached_property
     def collector(self) -> RunCollector:
         """The metrics of the run."""
         return RunCollector(self.pipeline, self.info, lambda: self.dead_letters.counts)
+
+    def begins(self) -> None:
+        """Say that from now on new records are taken."""
+        self.info.state = State.RUNNING
+        self.info.running_since_ns = time.time_ns()
 
     @contextlib.contextmanager
     def ending(self) -> Iterator[None]:
@@ -243,11 +262,11 @@ class _Run:
             yield
         except BaseException as error:
             self.run_s = time.perf_counter() - started_s
-            self.info.state = "failed"
+            self.info.state = State.FAILED
             self._keep_partial(error)
             raise
         self.run_s = time.perf_counter() - started_s
-        self.info.state = "stopped"
+        self.info.state = State.STOPPED
 
     @contextlib.asynccontextmanager
     async def serving(self, port: int | None) -> AsyncIterator[None]:
@@ -255,24 +274,27 @@ class _Run:
         if port is None:
             yield
             return
-        text = MetricsText(self.collector)
-        async with MetricsServer(text, self.info, host=self.opened.plan.config.metrics.host, port=port) as server:
+        metrics = self.opened.plan.config.metrics
+        health = Health(self.pipeline, self.info, stale_ns=metrics.stale.ns)
+        loop_seconds = self.collector.loop_seconds = Histogram(LOOP_SECONDS)
+        async with MetricsServer(
+            self.collector, health, host=metrics.host, port=port, loop_seconds=loop_seconds
+        ) as server:
             self.served_port = server.port
             yield
 
-    def recover(self, session: Session, names: Names, options: dict[str, Any]) -> tuple[Recovery, Journal]:
+    async def recover(self, session: Session, names: Names, options: dict[str, Any]) -> tuple[Recovery, Journal]:
         """Bring the session to where its journal ends, and open the journal for what comes."""
         assert self.event_log is not None
         started_s = time.perf_counter()
-        self.info.state = "recovering"
+        self.info.state = State.RECOVERING
         try:
-            recovery, reader = session.recover(self.pipeline, self.event_log, names)
+            recovery, reader = await session.recover(self.pipeline, self.event_log, names, self.info.recovery)
             self.dead_letters = session.open_dead_letters(self.pipeline.dead_letter_bytes)
             self.pipeline.dead_letters = self.dead_letters
-            self.info.frames_recovered = recovery.frames
             journal = session.open_journal(reader, **options)
         except BaseException as error:
-            self.info.state = "failed"
+            self.info.state = State.FAILED
             self._keep_partial(error)
             raise
         self.pipeline.journal = journal
@@ -284,7 +306,7 @@ class _Run:
         try:
             return self._finish()
         except BaseException:
-            self.info.state = "failed"
+            self.info.state = State.FAILED
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 self.builder.close()
             raise
@@ -380,7 +402,11 @@ def _opened(plan: Plan, mode: str, *, session: Session | None = None) -> Iterato
             remedy="use `replay paper` for live feeds, or record them first",
         )
     headers = [feed.header for feed in feeds]
-    trading_start_ns = _trading_start(config, session) if session is not None else None
+    merged = merge(feeds)
+    trading_start_ns = _trading_start(config, merged, session)
+    warmup = _warmup(config, merged.header, trading_start_ns)
+    if warmup is not None and (session is None or session.manifest is None):
+        warmup.open()  # later starts open it only if it is not over
     setup = build(config, headers, trading_start_ns=trading_start_ns)
     strategies = list(plan.strategies) if plan.strategies is not None else load_strategies(config)
     notes = [] if session is None else session.settle(config, setup, strategy_hashes(config, strategies))
@@ -390,7 +416,8 @@ def _opened(plan: Plan, mode: str, *, session: Session | None = None) -> Iterato
     yield _Opened(
         plan=plan,
         mode=mode,
-        feed=merge(feeds),
+        feed=merged,
+        warmup=warmup,
         setup=setup,
         sequencer=sequencer_class(setup),
         engine=engine,
@@ -461,6 +488,7 @@ def _pipeline(
         dead_letters=dead_letters,
         observer=builder,
         window=Window(run.first_ns, run.limit_ns),
+        warmup=opened.warmup,
         stop=stop,
         progress=progress,
         total=opened.total,
@@ -474,7 +502,7 @@ def _info(opened: _Opened) -> SessionInfo:
 async def _drive(run: _Run, port: int | None) -> Result:
     async with run.serving(port):
         with run.ending(), stop_on_signals(run.pipeline.stop):
-            run.info.state = "running"
+            run.begins()
             await run.pipeline.run_async()
         return run.result()
 
@@ -503,13 +531,34 @@ def open_feed(spec: FeedSpec, config: RunConfig) -> Feed:
     return feed
 
 
-def _trading_start(config: RunConfig, session: Session) -> int | None:
-    """When a live session first takes commands: fixed when it was made, or a re-run would decide otherwise."""
-    if session.manifest is not None:
+def _trading_start(config: RunConfig, feed: Feed, session: Session | None) -> int | None:
+    """When commands are first taken, where the setup cannot tell by itself: with a warm-up, or in a live session.
+
+    A live session's is fixed when it is made, or a re-run would decide otherwise.
+    """
+    if session is not None and session.manifest is not None:
         return session.manifest.trading_start_ns
-    if config.run.warmup.ns and config.run.from_ is None and any(spec.is_live for spec in config.feed):
-        return session.created_ns + config.run.warmup.ns
-    return None
+    run = config.run
+    if run.from_ is not None or not (config.warmup or run.warmup.ns):
+        return None
+    if session is not None and feed.live:
+        return session.created_ns + run.warmup.ns
+    if not config.warmup:
+        return None
+    if feed.header.first_ns is None:
+        raise ConfigError(
+            f"{feed.uri} does not say when it begins, so that nobody knows where the warm-up ends",
+            place="[[warmup]]",
+            remedy="convert it to a tape with `replay data convert`",
+        )
+    return feed.header.first_ns + run.warmup.ns
+
+
+def _warmup(config: RunConfig, header: TapeHeader, trading_start_ns: int | None) -> Warmup | None:
+    if not config.warmup or trading_start_ns is None:
+        return None
+    limit_ns = trading_start_ns - config.run.warmup.ns
+    return Warmup(lambda: [open_feed(spec, config) for spec in config.warmup], header, limit_ns)
 
 
 def _beats(opened: _Opened) -> ClockBeats:
@@ -602,11 +651,17 @@ def record_of_run(config: RunConfig, tape_seq: int) -> Any:
     feeds = [open_feed(spec, config) for spec in config.feed]
     if any(feed.live for feed in feeds):
         return None
-    sequencer = sequencer_class(build(config, [feed.header for feed in feeds]))
+    merged = merge(feeds)
+    trading_start_ns = _trading_start(config, merged, None)
+    warmup = _warmup(config, merged.header, trading_start_ns)
+    sequencer = sequencer_class(build(config, [feed.header for feed in feeds], trading_start_ns=trading_start_ns))
     window = Window(config.run.first_ns, config.run.limit_ns)
     first_seq = 0
-    for batch in merge(feeds).batches(None):
-        admitted, _ = sequencer.admit(as_bytes(window.cut(batch.records)).data)
+    before = () if warmup is None else warmup.batches()
+    for records in itertools.chain(
+        (batch.records for batch in before), (window.cut(batch.records) for batch in merged.batches())
+    ):
+        admitted, _ = sequencer.admit(as_bytes(records).data)
         rows = from_bytes(admitted)
         if tape_seq < first_seq + len(rows):
             return rows[tape_seq - first_seq]

@@ -12,7 +12,9 @@ May not live here: the loop that takes new records; starting a session is recove
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -29,13 +31,14 @@ import msgspec
 import numpy as np
 
 from replay.config import RunConfig, from_mapping, resolved, toml
+from replay.disk import Disk, disk_error
 from replay.errors import ConfigError, JournalError, UsageError
 from replay.events import EVENT
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Batch, StoredFeed
 from replay.feeds.tape import TapeHeader
-from replay.pipeline.disk import Disk, disk_error
-from replay.pipeline.journal import Frame, Journal, JournalReader
+from replay.health import RecoveryProgress
+from replay.pipeline.journal import Frame, Journal, JournalReader, segment_paths
 from replay.pipeline.outbox import Effects
 from replay.pipeline.pipeline import FrameCursor, Pipeline
 from replay.pipeline.sinks import EventLog
@@ -83,27 +86,35 @@ class Manifest(msgspec.Struct, frozen=True):
     versions: dict[str, str]
     config: dict[str, Any]
     trading_start_ns: int | None = None
+    device: int | None = None
+    """Device and inode of the folder: a copy has others, and would run the same session a second time."""
+    inode: int | None = None
 
 
 class Session:
     """A session folder that this process has locked."""
 
-    def __init__(self, folder: Path, *, disk: Disk | None = None) -> None:
-        """Make the folder if need be and lock it; raise JournalError where another process runs it."""
+    def __init__(self, folder: Path, *, disk: Disk | None = None, adopt: bool = False) -> None:
+        """Make the folder if need be and lock it; `adopt` makes a copied or moved folder this session's own.
+
+        Raises JournalError where another process runs it, or where it was copied and is not adopted.
+        """
         self.folder = folder
         self.disk = disk or Disk()
+        self.is_adopted = False
         self.created_ns = time.time_ns()
         self._lock: int | None = None
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self.disk.make_folder(folder)
         except OSError as error:
             raise disk_error(error, "the session folder cannot be made", folder) from error
         self._refuse_foreign_folder()
         self._take_lock()
         try:
             self.manifest = read_manifest(folder) if (folder / MANIFEST_FILE).exists() else None
+            self._check_place(adopt=adopt)
             for name in ("journal", "events", "dead-letters"):
-                (folder / name).mkdir(exist_ok=True)
+                self.disk.make_folder(folder / name)
         except OSError as error:
             self.close()
             raise disk_error(error, "the session folder cannot be made", folder) from error
@@ -149,9 +160,12 @@ class Session:
             if self.manifest.strategies.get(name) != digest
         ]
 
-    def recover(self, pipeline: Pipeline, event_log: EventLog, names: Names) -> tuple[Recovery, JournalReader]:
+    async def recover(
+        self, pipeline: Pipeline, event_log: EventLog, names: Names, progress: RecoveryProgress | None = None
+    ) -> tuple[Recovery, JournalReader]:
         """Run the journal through engine and strategy, prove it frame by frame, and set the pipeline on its way.
 
+        The event loop gets its turn now and then, so that whoever asks is told how far it is.
         Raises JournalError where the journal is damaged or gives other events than it did; then nothing was changed.
         """
         assert self.manifest is not None, "settle comes first"
@@ -160,12 +174,18 @@ class Session:
         frames = 0
         held_events = event_log.held_events
         pipeline.is_recovering = True
+        progress = progress or RecoveryProgress()
+        progress.begin(segment_paths(self.journal_folder))
         for frame in reader.frames():
             if pipeline.engine.digest() != frame.digest_before:
                 raise self._divergence(frame, pipeline.outbox.peek(), event_log, names)
             pipeline.outbox.release(0)
             pipeline.run_frame(frame)
             last, frames = frame, frames + 1
+            if progress.is_breath_due(frame, frames):
+                await asyncio.sleep(0)
+                progress.breathed()
+        progress.end(frames)
         self._check_unproved(pipeline.outbox.peek(), event_log, held_events, names)
         notes: list[str] = []
         if reader.torn is not None:
@@ -189,25 +209,44 @@ class Session:
         journal = Journal(
             self.journal_folder,
             segment=reader.segments,
-            epoch=reader.epoch + 1,
+            # What was copied may go on, too: the adopted one is ahead of it, and other systems refuse the lower epoch.
+            epoch=reader.epoch + (2 if self.is_adopted else 1),
             setup_digest=self.manifest.setup_digest,
             disk=self.disk,
+            guard=self.check_lock,
             **options,
         )
         journal.start_at(reader.next_seq)
+        if self.is_adopted:
+            try:
+                self._write_manifest(self.manifest)
+            except OSError as error:
+                raise disk_error(error, "the session cannot be adopted", self.folder / MANIFEST_FILE) from error
         return journal
 
     def open_dead_letters(self, keep_bytes: int) -> DeadLetterWriter:
         """Open the dead letters with those that the journal knows of; what came after is found again by the feed."""
-        path = self.dead_letters_path
+        return DeadLetterWriter(self.dead_letters_path, keep_bytes=keep_bytes, disk=self.disk)
+
+    def check_lock(self) -> None:
+        """Raise JournalError where the lock file is no longer the one that this process holds.
+
+        Somebody removed it, and another process may have taken the session over: nothing may be shown any more.
+        """
+        assert self._lock is not None
         try:
-            if keep_bytes and path.stat().st_size < keep_bytes:  # a power cut: they are not committed with the journal
-                keep_bytes = path.read_bytes().rfind(b"\n") + 1
+            held, found = os.fstat(self._lock), os.stat(self.folder / LOCK_FILE)
+            is_ours = (held.st_dev, held.st_ino) == (found.st_dev, found.st_ino)
         except FileNotFoundError:
-            keep_bytes = 0
+            is_ours = False
         except OSError as error:
-            raise disk_error(error, "the dead letters cannot be read", path) from error
-        return DeadLetterWriter(path, keep_bytes=keep_bytes)
+            raise disk_error(error, "the session's lock cannot be looked at", self.folder / LOCK_FILE) from error
+        if not is_ours:
+            raise JournalError(
+                "the lock of the session was removed or replaced while it was running: another process may run it now",
+                place=str(self.folder / LOCK_FILE),
+                remedy="never remove the lock of a running session; look for the other process, then start one of them",
+            )
 
     def close(self) -> None:
         """Let another process in. May be called again."""
@@ -234,6 +273,28 @@ class Session:
                 remedy="give --session an empty or new folder",
             )
 
+    def _check_place(self, *, adopt: bool) -> None:
+        """Refuse a folder that is not where session.toml was written, unless it is adopted.
+
+        An adopted folder's place is noted once its next epoch is durable.
+        """
+        manifest = self.manifest
+        if manifest is None or manifest.inode is None:
+            return
+        here = self.folder.stat()
+        if (here.st_dev, here.st_ino) == (manifest.device, manifest.inode):
+            return
+        if not adopt:
+            raise JournalError(
+                f"the folder was copied: session {manifest.id[:8]} was made in inode {manifest.inode} of device "
+                f"{manifest.device}, this is inode {here.st_ino} of device {here.st_dev}",
+                place=str(self.folder),
+                remedy="if the original is gone or will never be started again, add --adopt; to try something else on "
+                "the same ticks, start another session",
+            )
+        self.manifest = msgspec.structs.replace(manifest, device=here.st_dev, inode=here.st_ino)
+        self.is_adopted = True
+
     def _take_lock(self) -> None:
         path = self.folder / LOCK_FILE
         try:
@@ -241,8 +302,11 @@ class Session:
         except OSError as error:
             raise disk_error(error, "the session's lock cannot be made", path) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                os.close(descriptor)
+                raise disk_error(error, "the session cannot be locked", path) from error
             owner = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
             raise JournalError(
@@ -266,18 +330,24 @@ class Session:
             versions={"replay": _own_version(), "python": platform.python_version(), "numpy": np.__version__},
             config=config_mapping(config, self.folder),
             trading_start_ns=msgspec.json.decode(setup).get("trading_start_ns"),
+            device=self.folder.stat().st_dev,
+            inode=self.folder.stat().st_ino,
         )
+        try:
+            self.disk.sync_folder(self.folder.parent)  # a start that was killed may have made the folder, and no more
+            self.disk.replace(self.folder / SETUP_FILE, setup)
+            self._write_manifest(manifest)
+        except OSError as error:
+            raise disk_error(error, "the session cannot be made", self.folder) from error
+        self.manifest = manifest
+
+    def _write_manifest(self, manifest: Manifest) -> None:
         head = (
             "# A paper session. Written once when it was made; the configuration of later starts is compared with it.\n"
         )
         body = {key: value for key, value in msgspec.to_builtins(manifest).items() if value is not None}
-        text = head + f"# Made {format_time(self.created_ns)}.\n" + toml.dump(body)
-        try:
-            self.disk.replace(self.folder / SETUP_FILE, setup)
-            self.disk.replace(self.folder / MANIFEST_FILE, text.encode())
-        except OSError as error:
-            raise disk_error(error, "the session cannot be made", self.folder) from error
-        self.manifest = manifest
+        text = head + f"# Made {format_time(manifest.created_ns)}.\n" + toml.dump(body)
+        self.disk.replace(self.folder / MANIFEST_FILE, text.encode())
 
     def _read_setup(self) -> bytes:
         assert self.manifest is not None
@@ -338,6 +408,15 @@ class JournalFeed(StoredFeed):
         for frame in JournalReader(self._folder).frames():
             if len(frame.records):
                 yield Batch(frame.records, b"null", [])
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock for good; whoever only looks at the session holds it for a moment, so try for a little while."""
+    for wait_s in (0.01, 0.04, 0.1):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(wait_s)
+    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -3,8 +3,8 @@
 May not live here: the decoders (engine_rs/ingest) and the order of partitions.
 
 The messages of one answer are joined, a line each, and decoded in one call; the lines that die are led back to their
-offsets. MessagePack is read with msgspec into just the fields that the run file names, and goes on as JSON: integers and
-strings keep every digit. A float there has no text to be read exactly from, so such a message is dead.
+offsets. MessagePack is read with msgspec into just the fields that the run file names, and goes on as JSON, where
+numbers and strings keep every digit. A float there has no text to be read exactly from, so such a message is dead.
 """
 
 from __future__ import annotations

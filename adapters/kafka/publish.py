@@ -3,8 +3,9 @@
 May not live here: the layout of a frame (wire), and reading of topics as feeds (feed).
 
 Records have sequence numbers over the whole topic. An instrument has its partition (index modulo their number), so each
-frame says of which range it is its partition's part. It also carries, as a message header, where its feed goes on: after
-a crash the publisher takes up the place of the partition that is furthest behind, and leaves out what the others have.
+frame says of which range it is its partition's part. It also carries, as a message header, where its feed goes on:
+after a crash the publisher takes up the place of the partition that is furthest behind, and leaves out
+what the others have.
 """
 
 from __future__ import annotations

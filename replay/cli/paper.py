@@ -22,6 +22,14 @@ def paper(
     session: Annotated[
         Path | None, Parameter(help="The session folder; by default sessions/NAME under the working folder.")
     ] = None,
+    adopt: Annotated[
+        bool,
+        Parameter(
+            help="Go on in a folder that was copied or moved; the original must not run any more.",
+            negative=(),
+            show_default=False,
+        ),
+    ] = False,
     json: JsonOption = False,
     sets: SetOption = [],  # noqa: B006 (cyclopts reads it, nobody changes it)
     feeds: FeedOption = [],  # noqa: B006
@@ -32,5 +40,5 @@ def paper(
 
     stem = config.path.stem if config.path is not None else "run"
     with Progress("paper", lines=False) as progress:
-        result = modes.paper(config, session or Path("sessions") / stem, progress=progress)
+        result = modes.paper(config, session or Path("sessions") / stem, progress=progress, adopt=adopt)
     return show(result, as_json=json)

@@ -8,7 +8,6 @@ from replay.config.reference import schema_markdown
 from replay.config.run_config import RunConfig, default_decimals
 from replay.config.sections import (
     FEED_COLUMNS,
-    LIVE_SCHEMES,
     SOURCES,
     Account,
     Currency,
@@ -32,7 +31,6 @@ from replay.config.values import DecimalText, DurationText, TimeText
 __all__ = [
     "DEFAULT_RUN_FILE",
     "FEED_COLUMNS",
-    "LIVE_SCHEMES",
     "SOURCES",
     "Account",
     "Currency",

@@ -137,9 +137,19 @@ class Checker:
     def _check_feeds(self) -> None:
         if not self.config.feed:
             raise self.fail("there is no feed", "feed", remedy=missing_remedy(("feed",)))
+        if self.config.warmup and self.config.run.from_ is not None:
+            raise self.fail(
+                "[[warmup]] and run.from both say what comes before trading",
+                *("run", "from"),
+                remedy="leave one out: run.from with run.warmup warms up from the feed's own past",
+            )
+        self._check_entries("feed", self.config.feed)
+        self._check_entries("warmup", self.config.warmup)
+
+    def _check_entries(self, section: str, specs: Sequence[FeedSpec]) -> None:
         symbols = [spec.symbol for spec in self.config.instrument]
-        for index, spec in enumerate(self.config.feed):
-            at = ("feed", index)
+        for index, spec in enumerate(specs):
+            at = (section, index)
             if isinstance(spec.symbol, str) and spec.symbol not in symbols:
                 raise self.fail(
                     f"the feed's symbol {spec.symbol!r} has no [[instrument]]",

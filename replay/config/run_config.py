@@ -89,9 +89,10 @@ def _locate_class(spec: str, base: Path, folder: Path | None) -> str:
 def absolute(config: RunConfig, folder: Path | None = None) -> RunFile:
     """Return the contents with paths that no longer depend on where the run file lies."""
     sections = {name: getattr(config, name) for name in RunFile.__struct_fields__}
-    sections["feed"] = [
-        msgspec.structs.replace(spec, uri=locate(spec.uri, config.base_dir, folder)) for spec in config.feed
-    ]
+    for name in ("feed", "warmup"):
+        sections[name] = [
+            msgspec.structs.replace(spec, uri=locate(spec.uri, config.base_dir, folder)) for spec in sections[name]
+        ]
     sections["strategy"] = [
         msgspec.structs.replace(spec, class_=_locate_class(spec.class_, config.base_dir, folder))
         for spec in config.strategy

@@ -15,9 +15,6 @@ import msgspec
 from replay import units
 from replay.config.values import DecimalText, DurationText, Text, TimeText
 
-LIVE_SCHEMES = ("sim", "follow", "stdin")
-"""URI schemes of the feeds that need nothing else and go on for ever."""
-
 PATH_SCHEMES = ("file", "follow", "tape", "csv", "ndjson", "binance")
 """URI schemes after which comes a path."""
 
@@ -210,13 +207,6 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return None if self.message in (None, "frames") else "csv" if self.message == "csv" else "ndjson"
         return text_format(self.uri)
 
-    @property
-    def is_live(self) -> bool:
-        """Whether the feed goes on for ever; a topic does unless its URI says where to end."""
-        if self.scheme == "kafka":
-            return not re.search(r"[?&]to=", self.uri)
-        return self.scheme in LIVE_SCHEMES
-
 
 class Instrument(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[instrument]]`: what is traded, and the grids of its prices and sizes.
@@ -362,10 +352,12 @@ class Metrics(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     port: the port to serve on; 0 takes a free one.
     host: the address to bind.
+    stale: silence of a live feed after which /health/ready says no; "0s": never.
     """
 
     port: Port | None = None
     host: str = "127.0.0.1"
+    stale: DurationText = DurationText("1m")
 
 
 class Log(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -396,6 +388,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run: what holds for the run as a whole.
     strategy: the strategies.
     feed: the sources of records.
+    warmup: stored feeds that run before the others, while commands are refused.
     instrument: what is traded.
     venue: fees, latency and fill rules.
     account: the money.
@@ -409,6 +402,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run: Run = Run()
     strategy: list[StrategySpec]
     feed: list[FeedSpec]
+    warmup: list[FeedSpec] = []
     instrument: list[Instrument]
     venue: list[Venue] = []
     account: Account

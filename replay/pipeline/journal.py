@@ -29,7 +29,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.disk import Disk, disk_error
 from replay.errors import JournalError
-from replay.pipeline.disk import Disk, disk_error
 from replay.pipeline.histogram import DISK_SECONDS, Histogram
 from replay.records import RECORD, RECORD_BYTES
 
@@ -165,7 +165,9 @@ class Journal:
         segment_bytes: int = SEGMENT_BYTES,
         commit_every_ns: int = COMMIT_EVERY_NS,
         commit_bytes: int = COMMIT_BYTES,
+        guard: Callable[[], None] | None = None,
     ) -> None:
+        """Open a new segment. `guard` is asked after each commit and raises where the journal is no longer ours."""
         self.folder = folder
         self.counters = JournalCounters()
         self.appended = 0
@@ -174,6 +176,7 @@ class Journal:
         self.commit_every_ns = commit_every_ns
         self.commit_bytes = commit_bytes
         self._disk = disk or Disk()
+        self._guard = guard
         self._segment = segment
         self._epoch = epoch
         self._setup_digest = setup_digest
@@ -249,6 +252,12 @@ class Journal:
             except OSError as error:
                 self._failed = f"a commit failed ({error.strerror or error})"
                 raise disk_error(error, "the journal cannot be made durable", self.path) from error
+            if self._guard is not None:
+                try:
+                    self._guard()
+                except JournalError as error:
+                    self._failed = error.message
+                    raise
             self._note_commit(started_ns, position, next_seq)
             return position
 
@@ -366,6 +375,8 @@ class JournalReader:
         self.segments = 0
         self.next_seq = 0
         self._setup_digest = setup_digest
+        self._is_alone = False
+        """Whether a segment is read without those before it."""
 
     def frames(self) -> Iterator[Frame]:
         """Give frame after frame; afterwards `torn`, `epoch`, `segments` and `next_seq` hold for the whole journal."""
@@ -375,6 +386,11 @@ class JournalReader:
             yield from self._segment(number, path, is_last=number == len(paths) - 1)
             self.segments = number + 1
 
+    def frames_of(self, number: int, path: Path) -> Iterator[Frame]:
+        """Give the frames of one segment by itself; an unfinished or damaged frame ends it."""
+        self._is_alone = True
+        yield from self._segment(number, path, is_last=True)
+
     def cut_torn_tail(self, disk: Disk | None = None) -> None:
         """Remove what `torn` describes, durably; a segment of which nothing is left goes altogether."""
         if self.torn is None:
@@ -383,10 +399,10 @@ class JournalReader:
         path = self.torn.path
         try:
             if self.torn.offset < ALIGNMENT_BYTES:
-                path.unlink()
+                disk.remove(path)
                 self.segments -= 1
             else:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+                descriptor = disk.open(path)
                 try:
                     disk.truncate(descriptor, self.torn.offset)
                     disk.sync(descriptor)
@@ -450,6 +466,8 @@ class JournalReader:
         body = file.read(wanted_bytes)
         if checksum != zlib.crc32(body, zlib.crc32(head[:_FRAME_CRC_AT])):
             return "it does not match its checksum"
+        if self._is_alone:
+            self.next_seq, self._is_alone = first_seq, False
         if first_seq != self.next_seq:
             raise JournalError(
                 f"the frame at byte {offset} starts at record {first_seq}, but {self.next_seq} comes next",
@@ -473,6 +491,50 @@ class JournalReader:
             place=str(path),
             remedy="this is no torn tail: restore the file from a copy; nothing was changed",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class JournalTail:
+    """What the last whole frame of a journal says of it all."""
+
+    segments: int
+    size_bytes: int
+    epoch: int
+    next_seq: int
+    closed: bool
+    """Whether the last process ended in order."""
+    last_record: NDArray[Any] | None
+    """The last record of the last segment that has one."""
+    cursor: bytes
+    digest_before: str
+
+
+def read_tail(folder: Path) -> JournalTail | None:
+    """Look at the end of a journal without reading the rest; None where there is no whole frame.
+
+    Checks the headers of the last segments only: for lists, not for recovery. Raises JournalError.
+    """
+    paths = segment_paths(folder)
+    size_bytes = sum(path.stat().st_size for path in paths)
+    last: Frame | None = None
+    record: NDArray[Any] | None = None
+    epoch = 0
+    for number in range(len(paths) - 1, -1, -1):
+        reader = JournalReader(folder)
+        found_last: Frame | None = None
+        for frame in reader.frames_of(number, paths[number]):
+            found_last = frame
+            if len(frame.records):
+                record = frame.records[-1:]
+        epoch = max(epoch, reader.epoch)
+        last = last or found_last
+        if last is not None and record is not None:
+            break
+    if last is None:
+        return None
+    return JournalTail(
+        len(paths), size_bytes, epoch, last.limit_seq, last.closed, record, last.cursor, last.digest_before
+    )
 
 
 def _is_frame_header(head: bytes) -> bool:

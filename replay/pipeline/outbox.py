@@ -5,6 +5,7 @@ May not live here: what a sink does, and when a commit happens.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -12,6 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from replay.events import EVENT, EVENT_BYTES, EventKind
+from replay.pipeline.histogram import BATCH_SECONDS, Histogram
 
 
 class Effects(NamedTuple):
@@ -46,6 +48,14 @@ class Sink(Protocol):
         """Finish: nothing comes after this. May be called again."""
 
 
+class _Waiting(NamedTuple):
+    """What one batch decided: the journal position that it waits for, and when the batch came in (0: unknown)."""
+
+    position: int
+    effects: Effects
+    arrived_ns: int
+
+
 class Outbox:
     """A queue of effects, each with the journal position that it waits for."""
 
@@ -57,43 +67,56 @@ class Outbox:
         """Fills among them."""
         self.pending_bytes = 0
         self.released_events = 0
-        self._pending: deque[tuple[int, Effects]] = deque()
+        self.decision_seconds = Histogram(BATCH_SECONDS)
+        """From a batch's arrival until its events are decided."""
+        self.release_seconds = Histogram(BATCH_SECONDS)
+        """From a batch's arrival until the sinks have its events, the journal's commit included."""
+        self._pending: deque[_Waiting] = deque()
 
     @property
     def pending_events(self) -> int:
         """Events that no sink has seen yet."""
         return self.events - self.released_events
 
-    def collect(self, events: bytes, equity: bytes, position: int) -> None:
-        """Take what a batch decided; sinks see it when the journal is durable up to `position`."""
+    def collect(self, events: bytes, equity: bytes, position: int, arrived_ns: int = 0) -> None:
+        """Take what a batch decided; sinks see it when the journal is durable up to `position`.
+
+        arrived_ns: when the batch came in, by time.perf_counter_ns; 0 where nobody asks how long it took.
+        """
         if not events and not equity:
             return
         assert len(events) % EVENT_BYTES == 0, f"{len(events)} bytes are not whole events"
         effects = Effects(self.events, events, equity)
-        self._pending.append((position, effects))
+        self._pending.append(_Waiting(position, effects, arrived_ns if events else 0))
         self.pending_bytes += len(events) + len(equity)
         if events:
+            if arrived_ns:
+                self.decision_seconds.observe((time.perf_counter_ns() - arrived_ns) / 1e9)
             self.events = effects.limit_event
             self.fills += int(np.count_nonzero(np.frombuffer(events, dtype=EVENT)["kind"] == EventKind.FILL))
 
     def release(self, durable: int) -> None:
         """Hand over everything whose frame is durable, in order."""
-        ready: list[Effects] = []
-        while self._pending and self._pending[0][0] <= durable:
-            ready.append(self._pending.popleft()[1])
+        ready: list[_Waiting] = []
+        while self._pending and self._pending[0].position <= durable:
+            ready.append(self._pending.popleft())
         if not ready:
             return
-        effects = ready[0] if len(ready) == 1 else _joined(ready)
+        effects = ready[0].effects if len(ready) == 1 else _joined([waiting.effects for waiting in ready])
         self.pending_bytes -= len(effects.events) + len(effects.equity)
         self.released_events = effects.limit_event
         for sink in self.sinks:
             sink.write(effects)
+        now_ns = time.perf_counter_ns()
+        for waiting in ready:
+            if waiting.arrived_ns:
+                self.release_seconds.observe((now_ns - waiting.arrived_ns) / 1e9)
 
     def peek(self) -> Effects:
         """Look at all that waits, as one piece."""
         if not self._pending:
             return Effects(self.released_events, b"", b"")
-        return _joined([effects for _, effects in self._pending])
+        return _joined([waiting.effects for waiting in self._pending])
 
     def close(self) -> None:
         """Close every sink, also when one of them fails; the first error is raised."""

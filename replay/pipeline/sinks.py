@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.disk import Disk, disk_error
 from replay.events import EQUITY, EVENT, EVENT_BYTES
-from replay.pipeline.disk import Disk, disk_error
 from replay.pipeline.outbox import Effects
 
 __all__ = ["Collector", "EventLog"]
@@ -35,9 +35,8 @@ class EventLog:
         self.rewritten_from: int | None = None
         """Number of the first event that was found different and replaced."""
         self._disk = disk or Disk()
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if keep else os.O_TRUNC)
         try:
-            self._descriptor = os.open(path, flags, 0o644)
+            self._descriptor = self._disk.open(path, is_emptied=not keep)
             self._held_bytes = os.fstat(self._descriptor).st_size
         except OSError as error:
             raise disk_error(error, "the event log cannot be opened", path) from error
