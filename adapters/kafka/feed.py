@@ -15,10 +15,10 @@ import msgspec
 from replay.adapters.kafka import bridge
 from replay.adapters.kafka.address import TopicAddress
 from replay.adapters.kafka.bounds import Bound, Held, Span, check_held, resolve
-from replay.adapters.kafka.frames import FrameIntake, Intake, IntakeCounters
+from replay.adapters.kafka.frames import FrameIntake, Intake, IntakeCounters, place_of_message
 from replay.adapters.kafka.partitions import Order, PartitionMerge, PartitionPlace, TopicPlace
 from replay.adapters.kafka.reader import ReaderCounters, TopicReader
-from replay.adapters.kafka.wire import BadFrame, Table, decode, is_frame
+from replay.adapters.kafka.wire import BadFrame, Frame, Table, decode, is_frame
 from replay.adapters.live import Stamper
 from replay.adapters.text import header_of
 from replay.errors import ConfigError, DataError, UsageError
@@ -285,24 +285,32 @@ async def _find_frames(source: Source, reader: TopicReader, held: dict[int, Held
     """Find the table of a topic of frames, the first receive time, and where a live start stands in its sequence."""
     spec = source.spec
     places: dict[int, PartitionPlace] = {}
-    header: TapeHeader | None = None
-    first_ns: int | None = None
+    headers: list[TapeHeader] = []
+    starts_ns: list[int] = []
+    foreign: list[Any] = []
     for number, span in spans.items():
         limit = held[number].limit if span.limit is None else span.limit
         before = await reader.last_before(number, held[number], span.start) if span.limit is None else []
         after = await reader.first_after(number, span.start, limit, _PROBED_MESSAGES)
-        watermark = None
-        for message in [*after, *before]:
-            frame = _probed(source, message)
-            if frame is None:
-                continue
-            header = header or (Table.parse(frame.table_text).header if frame.table_text else None)
-            if message.offset < span.start:
-                watermark = frame.place.limit_seq if watermark is None else max(watermark, frame.place.limit_seq)
-            elif len(frame.records):
-                start_ns = int(frame.records["ts_recv"][0])
-                first_ns = start_ns if first_ns is None else min(first_ns, start_ns)
+        marks: list[Frame] = []
+        first: Frame | None = None
+        for frame in _frames(source, after, foreign):
+            if len(frame.records):
+                first = frame
+                break
+            marks.append(frame)
+        if first is not None:
+            starts_ns.append(int(first.records["ts_recv"][0]))
+        earlier = list(_frames(source, before, foreign))
+        watermark = max((frame.place.limit_seq for frame in earlier), default=None)
+        tables = [frame.table_text for frame in ([first] if first else [*earlier[::-1], *marks]) if frame.table_text]
+        if tables:
+            headers.append(Table.parse(tables[0]).header)
         places[number] = PartitionPlace(span.start, span.limit, watermark)
+    header = headers[0] if headers else None
+    first_ns = min(starts_ns, default=None)
+    if header is None and foreign:
+        raise _no_frames(source, foreign[0])
     if header is None:
         header = _header_without_frames(source)
     if spec.sizes == "none":
@@ -313,18 +321,24 @@ async def _find_frames(source: Source, reader: TopicReader, held: dict[int, Held
     return Found(places, msgspec.structs.replace(header, first_ns=first_ns))
 
 
-def _probed(source: Source, message: Any) -> Any:
-    if not is_frame(message.value):
-        begins = (message.value or b"")[:24]
-        raise ConfigError(
-            f"the message begins with {begins!r}: it is no frame of replay's",
-            place=f"{source.address}, partition {message.partition}, offset {message.offset}",
-            remedy='set message = "json", "msgpack" or "csv" on the feed, with records, symbol and time',
-        )
-    try:
-        return decode(message.value, f"{source.address}, partition {message.partition}, offset {message.offset}")
-    except BadFrame:
-        return None
+def _frames(source: Source, messages: Sequence[Any], foreign: list[Any]) -> Iterator[Frame]:
+    """Decode what are frames among messages; collect what are none."""
+    for message in messages:
+        if not is_frame(message.value):
+            foreign.append(message)
+            continue
+        try:
+            yield decode(message.value, place_of_message(str(source.address), message.partition, message.offset))
+        except BadFrame:
+            continue
+
+
+def _no_frames(source: Source, message: Any) -> ConfigError:
+    return ConfigError(
+        f"the message begins with {(message.value or b'')[:24]!r}: it is no frame of replay's",
+        place=place_of_message(str(source.address), message.partition, message.offset),
+        remedy='set message = "json", "msgpack" or "csv" on the feed, with records, symbol and time',
+    )
 
 
 def _header_without_frames(source: Source) -> TapeHeader:
