@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from replay.config import FeedSpec
     from replay.feeds.feed import Feed
     from replay.feeds.tape import TapeHeader
+    from replay.health import Probed
     from replay.pipeline.outbox import Effects
     from replay.strategy import Strategy
 
@@ -54,6 +55,13 @@ PAPER_METRICS_PORT = 9109
 CONFIG_FILE = "config.toml"
 METRICS_FILE = "metrics.prom"
 DEAD_LETTERS_FILE = "dead-letters.ndjson"
+
+
+class Host(Protocol):
+    """Runs several sessions in one process: it serves their metrics together and says when each stops."""
+
+    def joins(self, collector: RunCollector, health: Probed) -> None:
+        """Take up a session's metrics and health."""
 
 
 @dataclass(frozen=True)
@@ -168,9 +176,13 @@ async def paper_async(
     progress: ProgressCall | None = None,
     stop: Stop | None = None,
     adopt: bool = False,
+    host: Host | None = None,
     **options: Any,
 ) -> Result:
-    """As `paper`, on the running event loop. `options` are those of replay.pipeline.journal.Journal."""
+    """As `paper`, on the running event loop. `options` are those of replay.pipeline.journal.Journal.
+
+    With a host, the session serves no metrics of its own and heeds no signals, only `stop`.
+    """
     from replay import logs
 
     plan = _plan(config)
@@ -180,7 +192,7 @@ async def paper_async(
     with Session(folder, adopt=adopt) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
         run = _session_run(opened, opened_session, progress=progress, stop=stop or Stop())
         port = plan.config.metrics.port
-        async with run.serving(PAPER_METRICS_PORT if port is None else port):
+        async with run.serving(PAPER_METRICS_PORT if port is None else port, host):
             recovery, journal = await run.recover(opened_session, opened.names, options)
             log.info(
                 "session started",
@@ -193,7 +205,8 @@ async def paper_async(
             )
             for note in (*opened.notes, *recovery.notes):
                 log.warning(note)
-            with run.ending(), stop_on_signals(run.pipeline.stop):
+            signals = stop_on_signals(run.pipeline.stop) if host is None else contextlib.nullcontext()
+            with run.ending(), signals:
                 run.begins()
                 await run.pipeline.run_async()
             result = run.result()
@@ -269,13 +282,15 @@ class _Run:
         self.info.state = State.STOPPED
 
     @contextlib.asynccontextmanager
-    async def serving(self, port: int | None) -> AsyncIterator[None]:
-        """Serve metrics while the run goes on, where there is a port."""
-        if port is None:
-            yield
-            return
+    async def serving(self, port: int | None, host: Host | None = None) -> AsyncIterator[None]:
+        """Serve metrics while the run goes on, where there is a port, or let the host do it."""
         metrics = self.opened.plan.config.metrics
         health = Health(self.pipeline, self.info, stale_ns=metrics.stale.ns)
+        if host is not None:
+            host.joins(self.collector, health)
+        if port is None or host is not None:
+            yield
+            return
         loop_seconds = self.collector.loop_seconds = Histogram(LOOP_SECONDS)
         async with MetricsServer(
             self.collector, health, host=metrics.host, port=port, loop_seconds=loop_seconds

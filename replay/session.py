@@ -32,7 +32,7 @@ import numpy as np
 
 from replay.config import RunConfig, from_mapping, resolved, toml
 from replay.disk import Disk, disk_error
-from replay.errors import ConfigError, JournalError, UsageError
+from replay.errors import ConfigError, JournalError, SessionLocked, UsageError
 from replay.events import EVENT
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Batch, StoredFeed
@@ -309,7 +309,7 @@ class Session:
                 raise disk_error(error, "the session cannot be locked", path) from error
             owner = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise JournalError(
+            raise SessionLocked(
                 f"the session is run by another process{f' ({owner})' if owner else ''}",
                 place=str(self.folder),
                 remedy="stop that one first, or give --session another folder",
