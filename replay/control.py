@@ -91,7 +91,7 @@ def open_topic(config: RunConfig) -> ControlSource | None:
     control = config.control
     if control.topic is None:
         return None
-    opened: ControlSource = import_module("replay.adapters.controls").open_control(
+    opened: ControlSource = import_module("replay.adapters.registry").open_control(
         control.topic, control.kafka or config.kafka
     )
     return opened

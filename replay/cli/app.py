@@ -51,6 +51,11 @@ def build() -> App:
         "replay.cli.verify:verify", name="verify", help="Show that two runs are equal, or where they first differ."
     )
     app.command(
+        "replay.cli.publish:publish",
+        name="publish",
+        help="Send a tape, or any feed, to a Kafka topic; goes on after a crash.",
+    )
+    app.command(
         "replay.cli.ctl:ctl", name="ctl", help="Command a running session: pause, resume, cancel-all, flatten, stop."
     )
     data = App(name="data", help="Convert, describe and show market data.", help_format="plaintext")

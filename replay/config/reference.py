@@ -29,6 +29,7 @@ from replay.config.sections import (
     Risk,
     Run,
     Section,
+    SinkSpec,
     StaleFeed,
     StrategySpec,
     SymbolColumn,
@@ -42,9 +43,9 @@ def schema_markdown() -> str:
     """Write the reference table of the run file from the docstrings of its sections."""
     parts: list[str] = []
     for section in (
-        Run, StrategySpec, FeedSpec, TimeColumn, SymbolColumn, Instrument, Venue, Fees, Latency, Account, Risk,
-        Drawdown, PositionSwitch, OrderRate, StaleFeed, ClockJump, DiskSwitch, Control, Metrics,
-        Log, Currency, Kafka,
+        Run, StrategySpec, FeedSpec, TimeColumn, SymbolColumn, SinkSpec, Kafka, Instrument, Venue, Fees, Latency,
+        Account, Risk, Drawdown, PositionSwitch, OrderRate, StaleFeed, ClockJump, DiskSwitch, Control, Metrics, Log,
+        Currency,
     ):  # fmt: skip
         head, _, rest = (section.__doc__ or "").partition("\n")
         notes = dict(line.strip().split(": ", 1) for line in rest.splitlines() if ": " in line)
