@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,22 +145,13 @@ class MergedFeed:
                 await asyncio.sleep(0)
             return
         places = self._places(cursor)
-        queue: asyncio.Queue[tuple[int, Batch | None]] = asyncio.Queue(_LIVE_QUEUE_MAX)
         cursors = [place.cursor for place in places]
-        tasks = [
-            asyncio.create_task(_pump(feed, index, place, queue))
-            for index, (feed, place) in enumerate(zip(self.feeds, places, strict=True))
-        ]
-        try:
-            async for index, batch in _until_all_end(queue, tasks):
+        async with contextlib.aclosing(_arriving(self.feeds, places)) as arriving:
+            async for index, batch in arriving:
                 cursors[index] = msgspec.Raw(batch.cursor)
                 records = self._converted(index, batch.records)
                 text = msgspec.json.encode(MergeCursor([FeedPlace(cursor=raw) for raw in cursors]))
                 yield Batch(records, text, batch.dead)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     def counters(self) -> dict[str, int]:
         """Sum the counters of all feeds."""
@@ -320,41 +311,58 @@ def _take(parts: Sequence[_Part], bound_ns: int, bound_index: int) -> NDArray[An
     return np.concatenate([records for records, _ in chosen])[np.argsort(keys, kind="stable")]
 
 
-async def _pump(feed: Feed, index: int, place: FeedPlace, queue: asyncio.Queue[tuple[int, Batch | None]]) -> None:
-    """Put a live feed's batches into the queue; None is its end."""
-    cursor = bytes(place.cursor)
-    source = feed.batches_async(None if cursor == b"null" else cursor)
+_Arrival = tuple[int, Batch | BaseException | None]
+"""The index of a feed with its batch, with what it raised, or with None at its end."""
+
+
+async def _arriving(feeds: Sequence[Feed], places: Sequence[FeedPlace]) -> AsyncGenerator[tuple[int, Batch], None]:
+    """Give the batches of live feeds as they come, with the index of their feed, until every feed has ended."""
+    sources = [feed.batches_async(_after(place)) for feed, place in zip(feeds, places, strict=True)]
+    if len(sources) == 1:  # no queue, and no second task, between a feed and the run
+        try:
+            async for batch in sources[0]:
+                yield 0, batch
+        finally:
+            await _close(sources[0])
+        return
+    queue: asyncio.Queue[_Arrival] = asyncio.Queue(_LIVE_QUEUE_MAX)
+    tasks = [asyncio.create_task(_pump(source, index, queue)) for index, source in enumerate(sources)]
+    try:
+        left = len(tasks)
+        while left:
+            index, arrival = await queue.get()
+            if isinstance(arrival, BaseException):
+                raise arrival
+            if arrival is None:
+                left -= 1
+            else:
+                yield index, arrival
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _pump(source: AsyncIterator[Batch], index: int, queue: asyncio.Queue[_Arrival]) -> None:
+    """Put a live feed's batches into the queue, then how it ended."""
+    end: BaseException | None = None
     try:
         async for batch in source:
             await queue.put((index, batch))
+    except Exception as error:  # noqa: BLE001 - raised by whoever takes the batches
+        end = error
     finally:
-        close = getattr(source, "aclose", None)
-        if close is not None:
-            with contextlib.suppress(RuntimeError):
-                await close()
-    await queue.put((index, None))
+        await _close(source)
+    await queue.put((index, end))
 
 
-async def _until_all_end(
-    queue: asyncio.Queue[tuple[int, Batch | None]], tasks: Sequence[asyncio.Task[None]]
-) -> AsyncIterator[tuple[int, Batch]]:
-    """Give what comes out of the queue until every feed has ended; raise what one of them raised."""
-    left = len(tasks)
-    while left:
-        fetch = asyncio.ensure_future(queue.get())
-        try:
-            while not fetch.done():
-                running = [task for task in tasks if not task.done()]
-                await asyncio.wait([fetch, *running], return_when=asyncio.FIRST_COMPLETED)
-                if not fetch.done():
-                    for task in tasks:
-                        if task.done():
-                            task.result()
-        finally:
-            if not fetch.done():
-                fetch.cancel()
-        index, batch = fetch.result()
-        if batch is None:
-            left -= 1
-        else:
-            yield index, batch
+def _after(place: FeedPlace) -> bytes | None:
+    cursor = bytes(place.cursor)
+    return None if cursor == b"null" else cursor
+
+
+async def _close(source: AsyncIterator[Batch]) -> None:
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        with contextlib.suppress(RuntimeError):
+            await close()
