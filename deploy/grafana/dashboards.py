@@ -236,8 +236,14 @@ FEED = Dashboard(
         Row(
             "Kafka in",
             [
-                one("Broker", metric("replay_kafka_feed_broker_up"), "{{topic}}", width=4, **UP),
-                one("Lag in time", metric("replay_kafka_feed_lag_seconds"), "{{topic}}", unit="s", width=10),
+                one("Broker", metric("replay_kafka_feed_broker_reachable"), "{{topic}}", width=4, **UP),
+                one(
+                    "Lag in time",
+                    metric("replay_kafka_feed_lag_seconds"),
+                    "{{topic}} {{partition}}",
+                    unit="s",
+                    width=10,
+                ),
                 one("Lag in offsets", metric("replay_kafka_feed_lag_offsets"), "{{topic}} {{partition}}", width=10),
                 one("Messages", rate("replay_kafka_feed_messages_total", "topic"), "{{topic}}", unit="ops", width=6),
                 one("Bytes", rate("replay_kafka_feed_bytes_total", "topic"), "{{topic}}", unit="Bps", width=6),
@@ -254,12 +260,12 @@ FEED = Dashboard(
         Row(
             "Kafka out",
             [
-                one("Broker", metric("replay_sink_broker_up"), "{{sink}}", width=4, **UP),
+                one("Broker", metric("replay_sink_reachable"), "{{sink}}", width=4, **UP),
                 one("Epoch", metric("replay_sink_epoch"), "{{sink}}", kind="stat", width=4),
-                one("Waiting events", metric("replay_sink_queue_events"), "{{sink}}"),
-                Panel("Acknowledged after", quantiles("replay_sink_ack_seconds", "sink"), unit="s"),
+                one("Waiting events", metric("replay_sink_outbox_events"), "{{sink}}"),
+                Panel("Acknowledged after", quantiles("replay_sink_acknowledged_seconds", "sink"), unit="s"),
                 one("Messages", rate("replay_sink_messages_total", "sink"), "{{sink}}", unit="ops", width=6),
-                one("Bytes", rate("replay_sink_bytes_total", "sink"), "{{sink}}", unit="Bps", width=6),
+                one("Bytes", rate("replay_sink_published_bytes_total", "sink"), "{{sink}}", unit="Bps", width=6),
                 one("Errors", metric("replay_sink_produce_errors_total"), "{{sink}}", width=6),
                 one("Retries", metric("replay_sink_retries_total"), "{{sink}}", width=6),
             ],
