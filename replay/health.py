@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from replay.measures import Measure, told_apart
 
@@ -116,6 +116,24 @@ class SessionInfo:
         self.recovery = RecoveryProgress()
         self.running_since_ns = 0
         """Wall clock when the run began to take new records; 0 before."""
+
+
+class Probed(Protocol):
+    """Whatever answers probes: one run, or the shards of a worker."""
+
+    @property
+    def state(self) -> str:
+        """What it is doing."""
+
+    @property
+    def run(self) -> str:
+        """Its name."""
+
+    def is_live(self) -> bool:
+        """Say whether to leave the process alone."""
+
+    def not_ready(self) -> list[str]:
+        """Give the reasons why it is not ready; none: it is."""
 
 
 class Health:

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
 from replay.config import DurationText, RunConfig, TimeText, resolved
+from replay.config.run_config import locate
 from replay.errors import ConfigError, EngineMissing, HaltError, StrategyError, UsageError
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.merge import merge
@@ -28,8 +29,8 @@ from replay.health import Health, SessionInfo, State
 from replay.metrics import RunCollector, write_file
 from replay.pipeline.beats import QUIET_NS, ClockBeats
 from replay.pipeline.histogram import LOOP_SECONDS, Histogram
-from replay.pipeline.journal import Journal, JournalReader
-from replay.pipeline.outbox import Outbox, Sink
+from replay.pipeline.journal import Journal, JournalReader, last_epoch
+from replay.pipeline.outbox import Outbox, Sink, SinkContext
 from replay.pipeline.pacing import Pacer, PlayControls, Speed, TapePacer
 from replay.pipeline.pipeline import Pipeline, ProgressCall, Window
 from replay.pipeline.sinks import EventLog
@@ -44,9 +45,10 @@ from replay.units import format_duration, format_time
 
 if TYPE_CHECKING:
     from replay._engine import Engine, Sequencer
-    from replay.config import FeedSpec
+    from replay.config import FeedSpec, SinkSpec
     from replay.feeds.feed import Feed
     from replay.feeds.tape import TapeHeader
+    from replay.health import Probed
     from replay.pipeline.outbox import Effects
     from replay.strategy import Strategy
 
@@ -54,6 +56,13 @@ PAPER_METRICS_PORT = 9109
 CONFIG_FILE = "config.toml"
 METRICS_FILE = "metrics.prom"
 DEAD_LETTERS_FILE = "dead-letters.ndjson"
+
+
+class Host(Protocol):
+    """Runs several sessions in one process: it serves their metrics together and says when each stops."""
+
+    def joins(self, collector: RunCollector, health: Probed) -> None:
+        """Take up a session's metrics and health."""
 
 
 @dataclass(frozen=True)
@@ -168,9 +177,13 @@ async def paper_async(
     progress: ProgressCall | None = None,
     stop: Stop | None = None,
     adopt: bool = False,
+    host: Host | None = None,
     **options: Any,
 ) -> Result:
-    """As `paper`, on the running event loop. `options` are those of replay.pipeline.journal.Journal."""
+    """As `paper`, on the running event loop. `options` are those of replay.pipeline.journal.Journal.
+
+    With a host, the session serves no metrics of its own and heeds no signals, only `stop`.
+    """
     from replay import logs
 
     plan = _plan(config)
@@ -180,7 +193,7 @@ async def paper_async(
     with Session(folder, adopt=adopt) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
         run = _session_run(opened, opened_session, progress=progress, stop=stop or Stop())
         port = plan.config.metrics.port
-        async with run.serving(PAPER_METRICS_PORT if port is None else port):
+        async with run.serving(PAPER_METRICS_PORT if port is None else port, host), run.publishing():
             recovery, journal = await run.recover(opened_session, opened.names, options)
             log.info(
                 "session started",
@@ -193,9 +206,11 @@ async def paper_async(
             )
             for note in (*opened.notes, *recovery.notes):
                 log.warning(note)
-            with run.ending(), stop_on_signals(run.pipeline.stop):
+            signals = stop_on_signals(run.pipeline.stop) if host is None else contextlib.nullcontext()
+            with run.ending(), signals:
                 run.begins()
                 await run.pipeline.run_async()
+                await run.pipeline.outbox.drain()
             result = run.result()
         log.info(
             "session ended",
@@ -269,19 +284,38 @@ class _Run:
         self.info.state = State.STOPPED
 
     @contextlib.asynccontextmanager
-    async def serving(self, port: int | None) -> AsyncIterator[None]:
-        """Serve metrics while the run goes on, where there is a port."""
-        if port is None:
-            yield
-            return
+    async def serving(self, port: int | None, host: Host | None = None) -> AsyncIterator[None]:
+        """Serve metrics while the run goes on, where there is a port, or let the host do it."""
         metrics = self.opened.plan.config.metrics
         health = Health(self.pipeline, self.info, stale_ns=metrics.stale.ns)
+        if host is not None:
+            host.joins(self.collector, health)
+        if port is None or host is not None:
+            yield
+            return
         loop_seconds = self.collector.loop_seconds = Histogram(LOOP_SECONDS)
         async with MetricsServer(
             self.collector, health, host=metrics.host, port=port, loop_seconds=loop_seconds
         ) as server:
             self.served_port = server.port
             yield
+
+    @contextlib.asynccontextmanager
+    async def publishing(self) -> AsyncIterator[None]:
+        """Keep the sinks with connections open; they get what was decided also where the run fails."""
+        outbox = self.pipeline.outbox
+        try:
+            await outbox.open()
+        except BaseException as error:
+            self.info.state = State.FAILED
+            self._keep_partial(error)
+            raise
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                await outbox.drain()
+            raise
 
     async def recover(self, session: Session, names: Names, options: dict[str, Any]) -> tuple[Recovery, Journal]:
         """Bring the session to where its journal ends, and open the journal for what comes."""
@@ -394,6 +428,11 @@ def _opened(plan: Plan, mode: str, *, session: Session | None = None) -> Iterato
     started_s = time.perf_counter()
     engine_class, sequencer_class = _engine_classes()
     config = plan.config
+    if config.sink and session is None:
+        raise UsageError(
+            f"{mode} publishes nothing, and the run file has a [[sink]] ({config.sink[0].uri})",
+            remedy="only sessions publish: use `replay paper`, or leave the sinks out: --set sink=[]",
+        )
     feeds = list(plan.feeds) if plan.feeds is not None else [open_feed(spec, config) for spec in config.feed]
     live = [feed for feed in feeds if feed.live]
     if live and session is None:
@@ -452,7 +491,7 @@ def _session_run(opened: _Opened, session: Session, *, progress: ProgressCall | 
     """Assemble a session; its journal is opened once it is recovered."""
     builder = _builder(opened, session.events_folder, keeps_events=False)
     event_log = EventLog(session.events_folder / EVENTS_FILE, keep=True, disk=session.disk)
-    sinks: list[Sink] = [event_log, _ResultSink(builder)]
+    sinks: list[Sink] = [event_log, _ResultSink(builder), *_plugged_sinks(opened, session, stop)]
     dead_letters = DeadLetterWriter(None)  # the session's file is opened where its journal says that it ends
     pipeline = _pipeline(opened, Outbox(sinks), builder, dead_letters, progress, stop)
     if opened.feed.live and opened.feed.receive_time == "stamp":
@@ -525,10 +564,39 @@ def _between(plan: Plan, from_ns: int | None, until_ns: int | None) -> Plan:
 
 def open_feed(spec: FeedSpec, config: RunConfig) -> Feed:
     """Open a feed of a configuration with the adapter that its URI names; adapters plug in, so it is found by name."""
-    if spec.kafka is None and spec.scheme == "kafka":
-        spec = msgspec.structs.replace(spec, kafka=config.kafka)
-    feed: Feed = import_module("replay.adapters.registry").open_feed(spec, config.instrument, config.base_dir)
+    registry = import_module("replay.adapters.registry")
+    feed: Feed = registry.open_feed(_with_kafka(spec, config), config.instrument, config.base_dir)
     return feed
+
+
+def _plugged_sinks(opened: _Opened, session: Session, stop: Stop) -> list[Sink]:
+    """Make the sinks that the run file names; each is found by its scheme, since sinks plug in."""
+    config = opened.plan.config
+    if not config.sink:
+        return []
+    assert session.manifest is not None, "settle comes first"
+    context = SinkContext(
+        session=session.manifest.id,
+        name=opened.plan.name,
+        epoch=session.next_epoch(last_epoch(session.journal_folder)),
+        setup=opened.setup,
+        ledger_scales=opened.engine.ledger_scales(),
+        events_path=session.events_folder / EVENTS_FILE,
+        wake=stop.request,
+    )
+    registry = import_module("replay.adapters.registry")
+    return [registry.open_sink(_with_kafka(spec, config), context) for spec in config.sink]
+
+
+SpecT = TypeVar("SpecT", "FeedSpec", "SinkSpec")
+
+
+def _with_kafka(spec: SpecT, config: RunConfig) -> SpecT:
+    """Give a kafka: feed or sink what it is to know of the brokers, with paths that start at the run file."""
+    if spec.scheme != "kafka":
+        return spec
+    kafka = spec.kafka if spec.kafka is not None else config.kafka
+    return msgspec.structs.replace(spec, kafka=kafka.located(lambda path: locate(path, config.base_dir)))
 
 
 def _trading_start(config: RunConfig, feed: Feed, session: Session | None) -> int | None:

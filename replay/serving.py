@@ -20,7 +20,7 @@ from replay.metrics import CONTENT_TYPE, rendered_pieces
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from replay.health import Health
+    from replay.health import Probed
     from replay.pipeline.histogram import Histogram
 
 RENDER_EVERY_S = 1.0
@@ -60,7 +60,7 @@ class MetricsServer:
     """Serves /metrics and /health on the event loop of the run."""
 
     def __init__(
-        self, collector: Collector, health: Health, *, host: str, port: int, loop_seconds: Histogram | None = None
+        self, collector: Collector, health: Probed, *, host: str, port: int, loop_seconds: Histogram | None = None
     ) -> None:
         """Take what to serve and where; `loop_seconds` takes what the loop's delays are measured to be."""
         self._text = MetricsText(collector, ProcessCollector(registry=None))

@@ -32,7 +32,7 @@ import numpy as np
 
 from replay.config import RunConfig, from_mapping, resolved, toml
 from replay.disk import Disk, disk_error
-from replay.errors import ConfigError, JournalError, UsageError
+from replay.errors import ConfigError, JournalError, SessionLocked, UsageError
 from replay.events import EVENT
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Batch, StoredFeed
@@ -54,7 +54,7 @@ SETUP_FILE = "setup.json"
 LOCK_FILE = "lock"
 EVENTS_FILE = "events.bin"
 
-FREE_SECTIONS = ("metrics", "log", "kafka")
+FREE_SECTIONS = ("metrics", "log", "kafka", "sink")
 """Sections of the run file that a session may change from start to start: nothing on the tape depends on them."""
 
 _OWN_NAMES = frozenset({SETUP_FILE, LOCK_FILE, "journal", "events", "dead-letters", "metrics.prom"})
@@ -209,8 +209,7 @@ class Session:
         journal = Journal(
             self.journal_folder,
             segment=reader.segments,
-            # What was copied may go on, too: the adopted one is ahead of it, and other systems refuse the lower epoch.
-            epoch=reader.epoch + (2 if self.is_adopted else 1),
+            epoch=self.next_epoch(reader.epoch),
             setup_digest=self.manifest.setup_digest,
             disk=self.disk,
             guard=self.check_lock,
@@ -227,6 +226,10 @@ class Session:
     def open_dead_letters(self, keep_bytes: int) -> DeadLetterWriter:
         """Open the dead letters with those that the journal knows of; what came after is found again by the feed."""
         return DeadLetterWriter(self.dead_letters_path, keep_bytes=keep_bytes, disk=self.disk)
+
+    def next_epoch(self, last: int) -> int:
+        """Give the epoch of this start. What was copied may go on, too: the adopted one is ahead of it for good."""
+        return last + (2 if self.is_adopted else 1)
 
     def check_lock(self) -> None:
         """Raise JournalError where the lock file is no longer the one that this process holds.
@@ -309,7 +312,7 @@ class Session:
                 raise disk_error(error, "the session cannot be locked", path) from error
             owner = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise JournalError(
+            raise SessionLocked(
                 f"the session is run by another process{f' ({owner})' if owner else ''}",
                 place=str(self.folder),
                 remedy="stop that one first, or give --session another folder",

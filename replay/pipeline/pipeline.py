@@ -44,6 +44,9 @@ INBOX_ROWS_MAX = 65_536
 WARMUP_DONE = b'"done"'
 """The cursor of a warm-up that is over."""
 
+FULL_SECONDS = 0.02
+"""How often the run looks whether a full sink has room again."""
+
 FLUSH_EVERY_NS = 1_000_000_000
 
 OBSERVED_BYTES = 4_096 * RECORD_BYTES
@@ -502,6 +505,18 @@ class _Committer:
 
     async def poll(self) -> None:
         """Show what has become durable, start the next commit if one is due, wait where too much is pending."""
+        self._commit()
+        journal = self._journal
+        is_much = journal is not None and journal.appended - journal.durable > PENDING_BYTES_MAX
+        if is_much and self._running is not None:
+            await asyncio.wait({self._running})
+            self._finish()
+        outbox = self._pipeline.outbox
+        while outbox.is_full and not self._pipeline.stop.requested:
+            await outbox.wait(FULL_SECONDS)  # a full sink: nothing more is decided, and what was becomes durable
+            self._commit()
+
+    def _commit(self) -> None:
         journal = self._journal
         if journal is None:
             return
@@ -509,9 +524,6 @@ class _Committer:
         if self._running is None and journal.commit_due():
             self._running = asyncio.get_running_loop().run_in_executor(self._executor, journal.commit)
             self._running.add_done_callback(lambda _: self._show())
-        if self._running is not None and journal.appended - journal.durable > PENDING_BYTES_MAX:
-            await asyncio.wait({self._running})
-            self._finish()
 
     def _show(self) -> None:
         """Release at once, also while the loop waits for records; an error is kept for `poll`."""
