@@ -26,6 +26,9 @@ RUN_FILE = ROOT / "deploy" / "paper.toml"
 KAFKA = ROOT / "deploy" / "kafka" / "start"
 RULES = ROOT / "deploy" / "prometheus"
 
+TICKS, ORDERS = "ticks", "orders"
+"""Topics: what the publisher makes, and what the session decides."""
+
 READY_SECONDS_MAX = 120
 """Long enough for a slow machine that fetches Kafka's jars for the first time."""
 
@@ -55,6 +58,7 @@ class Places:
     metrics_port: int
     prometheus_port: int
     rate: int
+    run_file: Path = RUN_FILE
 
     @property
     def broker(self) -> str:
@@ -171,17 +175,18 @@ def broker(places: Places) -> Iterator[None]:
 
 def start_publisher(started: Started, places: Places) -> None:
     """Let the market of the run file go to a topic of ticks, for ever."""
-    topic = f"{places.broker}/ticks"
+    topic = f"{places.broker}/{TICKS}"
     feed = f"sim:?rate={places.rate}"
-    started.start("publisher", [*_replay(), "publish", RUN_FILE, topic, "--create", "--feed", feed])
+    started.start("publisher", [*_replay(), "publish", places.run_file, topic, "--feed", feed])
 
 
 def start_session(started: Started, places: Places) -> None:
     """Run the session on that topic."""
-    feed = f"{places.broker}/ticks?from=earliest"
+    feed = f"{places.broker}/{TICKS}?from=earliest"
+    sink = f'sink.0.uri="{places.broker}/{ORDERS}"'
     port = f"metrics.port={places.metrics_port}"
-    command = [*_replay(), "paper", RUN_FILE, "--session", places.session, "--feed", feed, "--set", port]
-    started.start("session", command)
+    sets = ["--set", port, "--set", sink]
+    started.start("session", [*_replay(), "paper", places.run_file, "--session", places.session, "--feed", feed, *sets])
 
 
 def start_prometheus(started: Started, places: Places) -> None:
@@ -245,25 +250,43 @@ def scrapes(places: Places) -> bool:
         return False
 
 
-def topic_exists(places: Places) -> bool:
-    """Say whether the topic of ticks is there."""
+def make_topic(places: Places, name: str) -> None:
+    """Make a topic that keeps what it gets, if it is not there yet."""
     import asyncio
 
-    return asyncio.run(_topic_exists(places))
+    asyncio.run(_make_topic(places, name))
 
 
-async def _topic_exists(places: Places) -> bool:
-    from aiokafka.admin import AIOKafkaAdminClient
-    from aiokafka.errors import KafkaError
+async def _make_topic(places: Places, name: str) -> None:
+    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
     admin = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{places.kafka_port}")
+    await admin.start()
     try:
-        await admin.start()
-        return "ticks" in await admin.list_topics()
-    except KafkaError:
-        return False
+        if name not in await admin.list_topics():
+            keeps = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(2**63 - 1)}
+            await admin.create_topics([NewTopic(name, 1, 1, topic_configs=keeps)])
     finally:
         await admin.close()
+
+
+def has_messages(places: Places, name: str) -> bool:
+    """Say whether a topic holds anything: a session of an empty one would not know what it carries."""
+    import asyncio
+
+    return asyncio.run(_has_messages(places, name))
+
+
+async def _has_messages(places: Places, name: str) -> bool:
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    partition = TopicPartition(name, 0)
+    consumer = AIOKafkaConsumer(bootstrap_servers=f"127.0.0.1:{places.kafka_port}")
+    await consumer.start()
+    try:
+        return bool((await consumer.end_offsets([partition]))[partition])
+    finally:
+        await consumer.stop()
 
 
 # -- all of it
@@ -277,8 +300,10 @@ def watch(places: Places, stop: Callable[[], bool]) -> None:
     started = Started(places.folder)
     with broker(places):
         try:
+            for topic in (TICKS, ORDERS):
+                make_topic(places, topic)
             start_publisher(started, places)
-            await_ready(started, "publisher", lambda: stop() or topic_exists(places))
+            await_ready(started, "publisher", lambda: stop() or has_messages(places, TICKS))
             start_session(started, places)
             start_prometheus(started, places)
             await_ready(started, "session", lambda: stop() or answers(f"{places.metrics}/health/ready"))
@@ -298,7 +323,7 @@ def _tell(places: Places) -> None:
   session     {places.metrics}/metrics   {places.metrics}/health
   Prometheus  {places.prometheus}/graph?g0.expr=replay_equity&g0.tab=0
   alerts      {places.prometheus}/alerts
-  Kafka       127.0.0.1:{places.kafka_port}, topic ticks
+  Kafka       127.0.0.1:{places.kafka_port}, topics {TICKS} and {ORDERS}
   folder      {places.folder} (logs, session, broker)
 
 Ctrl-C ends all of it; started again, it goes on.""",
@@ -322,8 +347,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--metrics-port", type=int, default=9109)
     parser.add_argument("--prometheus-port", type=int, default=9090)
     parser.add_argument("--rate", type=int, default=200, help="records a second of the synthetic market")
+    parser.add_argument("--run", type=Path, default=RUN_FILE, help="a run file with other strategies or instruments")
     given = parser.parse_args(arguments)
-    places = Places(given.folder.resolve(), given.kafka_port, given.metrics_port, given.prometheus_port, given.rate)
+    places = Places(
+        given.folder.resolve(),
+        given.kafka_port,
+        given.metrics_port,
+        given.prometheus_port,
+        given.rate,
+        given.run.resolve(),
+    )
     wishes: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: wishes.append(number))

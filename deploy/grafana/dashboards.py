@@ -202,6 +202,20 @@ TRADING = Dashboard(
                 one("Events released", rate("replay_events_released_total"), unit="ops"),
             ],
         ),
+        Row(
+            "Risk",
+            [
+                one(
+                    "Strategies may trade",
+                    f"{metric('replay_trading_state')} == 1",
+                    "{{state}}",
+                    kind="stat",
+                    names={"1": "yes"},
+                ),
+                one("Switches tripped now", metric("replay_risk_tripped"), "{{switch}}"),
+                one("Trips", metric("replay_risk_trips_total"), "{{switch}}"),
+            ],
+        ),
     ],
 )
 
@@ -315,6 +329,22 @@ ENGINE = Dashboard(
                     ],
                     unit="bytes",
                 ),
+            ],
+        ),
+        Row(
+            "Snapshots",
+            [
+                Panel(
+                    "Written and failed",
+                    [
+                        Query(metric("replay_snapshot_taken_total"), "written"),
+                        Query(metric("replay_snapshot_failed_total"), "failed"),
+                    ],
+                    width=6,
+                ),
+                one("Length", metric("replay_snapshot_bytes"), unit="bytes", width=6),
+                Panel("The loop stood still", quantiles("replay_snapshot_take_seconds"), unit="s", width=6),
+                Panel("Time to write", quantiles("replay_snapshot_write_seconds"), unit="s", width=6),
             ],
         ),
         Row(

@@ -36,9 +36,10 @@ def free_port() -> int:
 class Prometheus:
     """One Prometheus with its folder; a context manager that ends it for sure."""
 
-    def __init__(self, folder: Path, target_port: int) -> None:
+    def __init__(self, folder: Path, target_port: int, *, port: int | None = None) -> None:
+        """Take a port to talk to one that another started."""
         self.folder = folder
-        self.port = free_port()
+        self.port = free_port() if port is None else port
         self._target_port = target_port
         self._process: subprocess.Popen[bytes] | None = None
 
