@@ -50,6 +50,11 @@ def build() -> App:
     app.command(
         "replay.cli.verify:verify", name="verify", help="Show that two runs are equal, or where they first differ."
     )
+    app.command(
+        "replay.cli.publish:publish",
+        name="publish",
+        help="Send a tape, or any feed, to a Kafka topic; goes on after a crash.",
+    )
     data = App(name="data", help="Convert, describe and show market data.", help_format="plaintext")
     data.command(
         "replay.cli.data:convert", name="convert", help="Convert CSV, NDJSON and captures to tapes, tapes to CSV."

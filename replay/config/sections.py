@@ -179,7 +179,7 @@ class Kafka(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[feed]]`: a source of records. A tape knows all but its `uri` by itself; text files need their columns named.
 
-    uri: a path relative to the run file (.npy, .csv, .csv.gz, .ndjson), or sim:, follow:, stdin:.
+    uri: a path relative to the run file (.npy, .csv, .csv.gz, .ndjson), or sim:, follow:, stdin:, kafka:.
     records: what each row is.
     symbol: the instrument of all rows, or `{ column = "symbol" }`.
     bar: the length of bars.
@@ -193,6 +193,11 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sizes: `none` if the data carry no sizes: then any size fills at the top.
     price: which price the bars are of.
     kafka: how the brokers of a kafka: feed are reached, where that is not as [kafka] says.
+    message: of a kafka: feed, what each message is: frames of replay's own, or one row as JSON, MessagePack or CSV.
+    header: of CSV messages, the names of their columns in order.
+    scales: of numbers that are integers on a scale, the field and the decimals: `{ bid = 2 }` reads 12345 as 123.45.
+    gaps: what happens where frames are missing: the next record is marked, or the run halts.
+    dead_letters: a topic (kafka://host:port/topic) that also gets the messages that gave no record.
     """
 
     uri: Annotated[str, msgspec.Meta(min_length=1)]
@@ -209,6 +214,11 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sizes: Literal["full", "none"] = "full"
     price: Literal["trade", "bid", "ask", "mid"] = "trade"
     kafka: Kafka | None = None
+    message: Literal["frames", "json", "msgpack", "csv"] | None = None
+    header: list[str] = []
+    scales: dict[str, Decimals] = {}
+    gaps: Literal["mark", "halt"] = "mark"
+    dead_letters: str | None = None
 
     @property
     def scheme(self) -> str | None:
@@ -219,6 +229,8 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def text_format(self) -> Literal["csv", "ndjson"] | None:
         """`csv` or `ndjson` where rows are text whose columns the run file names; None for all else."""
+        if self.scheme == "kafka":
+            return None if self.message in (None, "frames") else "csv" if self.message == "csv" else "ndjson"
         return text_format(self.uri)
 
 
