@@ -17,7 +17,9 @@ from replay.feeds.tape import missing_file
 
 if TYPE_CHECKING:
     from replay.config import FeedSpec, Instrument, SinkSpec
+    from replay.config.sections import Kafka
     from replay.feeds.feed import Feed
+    from replay.pipeline.control import ControlSource
     from replay.pipeline.outbox import Sink, SinkContext
     from replay.workers import Membership
 
@@ -34,6 +36,7 @@ BUILT_IN = {
     },
     "replay.sinks": {"kafka": "replay.adapters.kafka.sink:open_sink"},
     "replay.publishers": {"kafka": "replay.adapters.kafka.publish:publish"},
+    "replay.controls": {"kafka": "replay.adapters.kafka.control:open_control"},
     "replay.groups": {"kafka": "replay.adapters.kafka.group:open_group"},
 }
 """The entry points that come with the package, by group, for a source folder that is not installed."""
@@ -43,6 +46,7 @@ SUFFIXES = {"npy": "tape", "csv": "csv", "tsv": "csv", "txt": "csv", "ndjson": "
 
 OpenFeed = Callable[["FeedSpec", "Sequence[Instrument]", Path], "Feed"]
 OpenSink = Callable[["SinkSpec", "SinkContext"], "Sink"]
+OpenControl = Callable[[str, "Kafka | None"], "ControlSource"]
 OpenGroup = Callable[["FeedSpec", str], "Membership"]
 
 
@@ -58,6 +62,11 @@ def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path)
 def open_sink(spec: SinkSpec, context: SinkContext) -> Sink:
     """Make the sink of a run file's entry; raises ConfigError where there is none of such a scheme."""
     return cast(OpenSink, _of_scheme("replay.sinks", spec.uri))(spec, context)
+
+
+def open_control(uri: str, kafka: Kafka | None) -> ControlSource:
+    """Open a topic of commands; nothing is connected yet. Raises ConfigError where nothing reads such a URI."""
+    return cast(OpenControl, _of_scheme("replay.controls", uri))(uri, kafka)
 
 
 def open_group(spec: FeedSpec, group: str) -> Membership:
