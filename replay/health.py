@@ -24,7 +24,7 @@ BREATH_NS = 5_000_000
 REACHABLE = "_reachable"
 """How the names of measures end that are 0 while a broker cannot be reached."""
 
-RISK_TRIPPED = "replay_risk_tripped"
+RISK_STATE = "replay_risk_state"
 PAUSED_TRADING = "paused"
 """What the engine calls it when an operator or a switch has taken the strategies' right to trade."""
 
@@ -187,7 +187,7 @@ class Health:
         for measure in measures_of(self._pipeline):
             if measure.name.endswith(REACHABLE) and measure.value == 0:
                 yield f"the broker of {_place(measure)} cannot be reached"
-            elif measure.name == RISK_TRIPPED and measure.labels.get("switch") == STALE_SWITCH and measure.value:
+            elif measure.name == RISK_STATE and measure.labels.get("switch") == STALE_SWITCH and measure.value:
                 yield f"the risk switch {STALE_SWITCH} is tripped"
 
     def _silence_reasons(self) -> Iterator[str]:

@@ -48,7 +48,7 @@ def test_the_programs_of_compose_are_python_and_its_session_a_valid_run() -> Non
     feeds = [command[place + 1] for place, word in enumerate(command) if word == "--feed"]
     sets = [command[place + 1] for place, word in enumerate(command) if word == "--set"]
     run = config.load(ROOT / "deploy" / "paper.toml", sets=sets, feed=feeds)
-    assert [spec.scheme for spec in (*run.feed, *run.sink)] == ["kafka", "kafka"]
+    assert (run.feed[0].scheme, run.sink[0].scheme) == ("kafka", "kafka")
     topic = services["topics"]["command"][services["topics"]["command"].index("--topic") + 1]
     assert run.sink[0].uri.endswith(f"/{topic}"), "a sink makes no topic"
 

@@ -212,7 +212,7 @@ TRADING = Dashboard(
                     kind="stat",
                     names={"1": "yes"},
                 ),
-                one("Switches tripped now", metric("replay_risk_tripped"), "{{switch}}"),
+                one("Switches tripped now", metric("replay_risk_state"), "{{switch}}"),
                 one("Trips", metric("replay_risk_trips_total"), "{{switch}}"),
             ],
         ),

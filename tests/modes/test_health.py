@@ -70,7 +70,7 @@ def test_an_unreachable_broker_is_named() -> None:
 
 
 def test_a_tripped_switch_for_stale_feeds_is_a_reason_and_any_other_is_not() -> None:
-    tripped = Measure("replay_risk_tripped", "1 while tripped.", 1, "gauge", {"switch": "stale_feed"})
+    tripped = Measure("replay_risk_state", "1 while tripped.", 1, "gauge", {"switch": "stale_feed"})
     assert health(FakePipeline(tripped)).not_ready() == ["the risk switch stale_feed is tripped"]
     assert health(FakePipeline(tripped._replace(labels={"switch": "drawdown"}))).not_ready() == []
 

@@ -57,6 +57,14 @@ leverage = "2"
 currency = "USD"
 cash = {{ USD = "100000" }}
 
+[risk.drawdown]
+limit = "90%"
+action = "alert"
+
+[risk.stale_feed]
+after = "1h"
+action = "alert"
+
 [metrics]
 port = {port}
 """
