@@ -90,7 +90,7 @@ def one(title: str, expression: str, legend: str = "{{instance}}", **options: An
 
 
 GOOD, WARN, BAD = "green", "orange", "red"
-UP = {"steps": [(None, BAD), (1, GOOD)], "names": {"0": "unreachable", "1": "up"}, "kind": "stat"}
+UP: dict[str, Any] = {"steps": [(None, BAD), (1, GOOD)], "names": {"0": "unreachable", "1": "up"}, "kind": "stat"}
 
 OVERVIEW = Dashboard(
     "replay-overview",
