@@ -39,6 +39,7 @@ from replay.units import format_duration, format_time
 if TYPE_CHECKING:
     from replay._engine import Engine, Sequencer
     from replay.config import FeedSpec
+    from replay.disk import Disk
     from replay.feeds.feed import Feed
     from replay.pipeline.outbox import Effects
     from replay.strategy import Strategy
@@ -161,6 +162,7 @@ async def paper_async(
     progress: ProgressCall | None = None,
     stop: Stop | None = None,
     adopt: bool = False,
+    disk: Disk | None = None,
     **options: Any,
 ) -> Result:
     """As `paper`, on the running event loop. `options` are those of replay.pipeline.journal.Journal."""
@@ -170,7 +172,7 @@ async def paper_async(
     logs.configure(plan.config.log.format, plan.config.log.level)
     log = logs.logger("session")
     folder = Path(session) if session is not None else Path("sessions") / plan.name
-    with Session(folder, adopt=adopt) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
+    with Session(folder, disk=disk, adopt=adopt) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
         run = _session_run(opened, opened_session, progress=progress, stop=stop or Stop())
         port = plan.config.metrics.port
         async with run.serving(PAPER_METRICS_PORT if port is None else port):

@@ -39,7 +39,7 @@ from replay.feeds.tape import TapeHeader
 from replay.pipeline.journal import Frame, Journal, JournalReader
 from replay.pipeline.outbox import Effects
 from replay.pipeline.pipeline import FrameCursor, Pipeline
-from replay.pipeline.sinks import EventLog
+from replay.pipeline.sinks import EventLog, is_torn_end
 from replay.result.eventtext import Names, event_text
 from replay.units import format_time
 
@@ -263,7 +263,10 @@ class Session:
             )
 
     def _check_place(self, *, adopt: bool) -> None:
-        """Refuse a folder that is not where session.toml was written, unless it is adopted: the new place is noted with the next epoch."""
+        """Refuse a folder that is not where session.toml was written, unless it is adopted.
+
+        The new place is noted with the next epoch.
+        """
         manifest = self.manifest
         if manifest is None or manifest.inode is None:
             return
@@ -369,7 +372,7 @@ class Session:
         if found is None and held_events > pending.limit_event:
             (extra,) = np.frombuffer(event_log.held(pending.limit_event, pending.limit_event + 1), dtype=EVENT)
             found = (pending.limit_event, extra, None)
-        if found is None:
+        if found is None or is_torn_end(event_log.held(pending.first_event, held_events), pending.events):
             return
         number, before, now = found
         raise JournalError(

@@ -1,4 +1,4 @@
-"""The disk of the pipeline, by its old name: it lives in replay.disk, since dead letters, which are no pipeline, use it.
+"""The disk of the pipeline by its old name: it lives in replay.disk, since dead letters are no pipeline and use it.
 
 May not live here: anything else.
 """

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from replay import records
-from replay.errors import JournalError
 from replay.disk import Disk
+from replay.errors import JournalError
 from replay.pipeline.journal import EMPTY_DIGEST, Frame, Journal, JournalReader, segment_path
 
 SETUP_DIGEST = hashlib.sha256(b"setup").hexdigest()
