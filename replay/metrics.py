@@ -261,7 +261,11 @@ def write_file(path: Path, collector: Collector) -> None:
     try:
         path.write_bytes(MetricsText(collector).render())
     except OSError as error:
-        raise JournalError(f"cannot write: {error.strerror or error}", place=str(path)) from error
+        raise JournalError(
+            f"cannot write: {error.strerror or error}",
+            place=str(path),
+            remedy="make room, or look at the disk and its permissions, then start again",
+        ) from error
 
 
 def _bind_error(error: OSError, host: str, port: int) -> UsageError:

@@ -172,7 +172,10 @@ async def paper_async(
     logs.configure(plan.config.log.format, plan.config.log.level)
     log = logs.logger("session")
     folder = Path(session) if session is not None else Path("sessions") / plan.name
-    with Session(folder, disk=disk, adopt=adopt) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
+    with (
+        Session(folder, disk=disk, adopt=adopt) as opened_session,
+        _opened(plan, "paper", session=opened_session) as opened,
+    ):
         run = _session_run(opened, opened_session, progress=progress, stop=stop or Stop())
         port = plan.config.metrics.port
         async with run.serving(PAPER_METRICS_PORT if port is None else port):

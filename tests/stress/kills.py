@@ -16,7 +16,7 @@ from pathlib import Path
 from .forks import forked
 from .proof import Figures, Proof, check
 from .watched import KillAt, Recorder, WatchedDisk
-from .world import ReceiveTime, Undisturbed, World, judge, run_session
+from .world import ReceiveTime, Undisturbed, World, home, judge, run_session
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,7 +49,7 @@ class ForkedKills(Proof):
         self._kept = World(scratch / "rows.csv", 400)
         self._kept.write(seed=5)
         recorder = Recorder()
-        folder = scratch / "undisturbed"
+        folder = home(scratch / "undisturbed")
         run_session(folder, self._kept.feed(), random.Random(1), disk=WatchedDisk(recorder), point=recorder)
         judge(self._kept, folder)
         self._expected = Undisturbed.of(folder)
@@ -67,11 +67,11 @@ class ForkedKills(Proof):
         try:
             killed = [self._disturb(world, dice, scratch) for _ in range(wanted)]
             log = scratch / "printed.txt"
-            forked(lambda: run_session(scratch / "s", world.feed(), dice), log).result()
+            forked(lambda: run_session(home(scratch), world.feed(), dice), log).result()
         finally:
             if writer is not None:
                 writer.close()
-        events = judge(world, scratch / "s", expected)
+        events = judge(world, home(scratch), expected)
         return {"receive_time": receive_time, "starts": wanted, "kills": sum(killed), "events": events}
 
     def _disturb(self, world: World, dice: random.Random, scratch: Path) -> bool:
@@ -79,12 +79,12 @@ class ForkedKills(Proof):
         seed = dice.randrange(1 << 30)
         if dice.random() < 0.3:
             moment_s = dice.random() * 0.12
-            run = lambda: run_session(scratch / "s", world.feed(), random.Random(seed))  # noqa: E731
+            run = lambda: run_session(home(scratch), world.feed(), random.Random(seed))  # noqa: E731
             return forked(run, log, kill_after_s=moment_s).killed
         point = KillAt(1 + int(dice.random() * 1.1 * self._points))
         disk = WatchedDisk(point)
         return forked(
-            lambda: run_session(scratch / "s", world.feed(), random.Random(seed), disk=disk, point=point), log
+            lambda: run_session(home(scratch), world.feed(), random.Random(seed), disk=disk, point=point), log
         ).killed
 
 
@@ -105,7 +105,7 @@ class FreshKills(Proof):
         expected, writer = None, None
         if receive_time == "keep":
             world.write(dice.randrange(1 << 30))
-            folder = scratch / "undisturbed"
+            folder = home(scratch / "undisturbed")
             forked(lambda: run_session(folder, world.feed(), random.Random(1)), scratch / "printed.txt").result()
             expected = Undisturbed.of(folder)
         else:
@@ -119,7 +119,7 @@ class FreshKills(Proof):
         finally:
             if writer is not None:
                 writer.close()
-        events = judge(world, scratch / "s", expected)
+        events = judge(world, home(scratch), expected)
         return {"receive_time": receive_time, "kills": sum(killed), "events": events}
 
     def _disturb(self, world: World, dice: random.Random, scratch: Path) -> bool:
@@ -133,7 +133,7 @@ class FreshKills(Proof):
         return process.returncode == -signal.SIGKILL
 
     def _start(self, world: World, dice: random.Random, scratch: Path) -> subprocess.Popen[str]:
-        program = [sys.executable, "-m", "tests.stress.session_process", str(scratch / "s"), str(world.path)]
+        program = [sys.executable, "-m", "tests.stress.session_process", str(home(scratch)), str(world.path)]
         with (scratch / "printed.txt").open("a") as printed:
             return subprocess.Popen(
                 [*program, str(world.rows), world.receive_time, str(dice.randrange(1 << 30))],

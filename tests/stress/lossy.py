@@ -142,30 +142,41 @@ class LossyDisk(WatchedDisk):
 
     # -- operations, seen
 
+    # What was done is noted before the point after it: the power may go there.
+
     def create(self, path: Path) -> int:
-        return self._opened(path, super().create(path), is_new=True)
+        work = lambda: self._opened(path, Disk.create(self, path), is_new=True)  # noqa: E731
+        return self._note(path, self.operate("create", path, work))
 
     def open(self, path: Path, *, is_emptied: bool = False) -> int:
-        is_new = path not in self._names
-        descriptor = self._opened(path, super().open(path, is_emptied=is_emptied), is_new=is_new)
-        if is_emptied and not is_new:
-            self._names[path].pending.append(Change(0))
-        return descriptor
+        def work() -> int:
+            is_new = path not in self._names
+            descriptor = self._opened(path, Disk.open(self, path, is_emptied=is_emptied), is_new=is_new)
+            if is_emptied and not is_new:
+                self._names[path].pending.append(Change(0))
+            return descriptor
+
+        return self._note(path, self.operate("open", path, work))
 
     def mkdir(self, path: Path) -> None:
-        with self._lock:
-            super().mkdir(path)
-            self._rename(Renaming(path.parent, path, Content(is_folder=True)))
+        self._change_names(
+            "mkdir", Renaming(path.parent, path, Content(is_folder=True)), lambda: Disk.mkdir(self, path)
+        )
 
     def remove(self, path: Path) -> None:
-        with self._lock:
-            super().remove(path)
-            self._rename(Renaming(path.parent, path, None))
+        self._change_names("remove", Renaming(path.parent, path, None), lambda: Disk.remove(self, path))
 
     def rename(self, old: Path, new: Path) -> None:
-        with self._lock:
-            super().rename(old, new)
-            self._rename(Renaming(new.parent, new, self._names[old], old))
+        renaming = Renaming(new.parent, new, self._names[old], old)
+        self._change_names("rename", renaming, lambda: Disk.rename(self, old, new))
+
+    def _change_names(self, operation: str, renaming: Renaming, work: Callable[[], None]) -> None:
+        def noted() -> None:
+            with self._lock:
+                work()
+                self._rename(renaming)
+
+        self.operate(operation, renaming.path, noted)
 
     def write(self, descriptor: int, parts: Sequence[bytes | memoryview]) -> None:
         with self._lock:

@@ -14,7 +14,7 @@ from .forks import End, forked
 from .lossy import LossyDisk, watch_claims
 from .proof import Figures, Proof, check
 from .watched import WatchedDisk
-from .world import Undisturbed, World, judge, run_session
+from .world import Undisturbed, World, home, judge, run_session
 
 
 class PowerCuts(Proof):
@@ -28,7 +28,7 @@ class PowerCuts(Proof):
     def prepare(self, scratch: Path) -> None:
         self._world = World(scratch / "rows.csv", 160)
         self._world.write(seed=9)
-        folder = scratch / "undisturbed"
+        folder = home(scratch / "undisturbed")
         disk = WatchedDisk(self._count, syncs=False)
         self._points = 0
         run_session(folder, self._world.feed(), random.Random(1), disk=disk)
@@ -38,7 +38,7 @@ class PowerCuts(Proof):
         self._points += 1
 
     def cycle(self, number: int, dice: random.Random, scratch: Path) -> Figures:
-        folder = scratch / "s"
+        folder = home(scratch)
         cuts = halts = 0
         for _ in range(dice.choice([1, 1, 2, 3])):
             end = self._cut(folder, dice, scratch)

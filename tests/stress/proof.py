@@ -59,6 +59,8 @@ _PLACES = {
     "kill-points": "points:KillPoints",
     "power": "power:PowerCuts",
     "disk-errors": "faults:DiskErrors",
+    "file-limit": "faults:FileLimit",
+    "disk-full": "faults:DiskFull",
     "messages": "messages:Messages",
     "sessions": "sessions:RandomSessions",
 }

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -85,10 +85,9 @@ def run(
     cycles: int | None,
     *,
     first: int = 0,
-    told: Callable[[Line], None] = lambda _: None,
-    until_s: float | None = None,
+    is_small: bool = False,
 ) -> Iterator[Line]:
-    """Prepare a proof and run its cycles first..cycles (None: as many as the proof has), giving each line.
+    """Prepare a proof and run its cycles first..cycles, giving each line; None: its large number, or its small one.
 
     The folder of a broken cycle is kept under `out`, and its line names it.
     """
@@ -98,7 +97,9 @@ def run(
         shared.mkdir()
         proof.prepare(shared)
         kept = 0
-        for number in range(first, proof.cycles if cycles is None else cycles):
+        if cycles is None:
+            cycles = proof.small if is_small else proof.cycles
+        for number in range(first, cycles):
             folder = scratch / f"cycle-{number}"
             folder.mkdir()
             line = _cycle(proof, series.seed, number, folder)
@@ -107,7 +108,6 @@ def run(
                 line["kept"] = str(_keep(folder, series, number))
             shutil.rmtree(folder, ignore_errors=True)
             series.append(line)
-            told(line)
             yield line
             if line["outcome"] == "unavailable":
                 return

@@ -6,6 +6,7 @@ May not live here: what disturbs a session.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import random
@@ -23,7 +24,7 @@ from replay import Strategy, api, modes
 from replay.adapters import follow
 from replay.config import FeedSpec
 from replay.config.reading import _decode_text
-from replay.disk import Disk
+from replay.disk import Disk, disk_error
 from replay.feeds.feed import Batch, Feed, LiveFeed
 from replay.pipeline.journal import JournalReader
 from replay.pipeline.outbox import Effects, Outbox
@@ -174,16 +175,23 @@ class OutsideSink:
         rest = events[len(held) :]
         if rest:
             check(start + len(held) == len(self._held), "a sink was shown events with a gap before them")
-            with self._path.open("ab", buffering=0) as file:
-                half = len(rest) // 256 * 128
-                file.write(rest[:half])
-                self._point("sink write half")
-                file.write(rest[half:])
+            self._extend(rest)
             self._held += rest
         self._point("sink write after")
 
+    def _extend(self, rest: bytes) -> None:
+        half = len(rest) // 256 * 128
+        try:
+            with self._path.open("ab", buffering=0) as file:
+                for piece, point in ((rest[:half], "sink write half"), (rest[half:], "sink write all")):
+                    if file.write(piece) < len(piece):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    self._point(point)
+        except OSError as error:
+            raise disk_error(error, "the sink outside cannot be written", self._path) from error
+
     def close(self) -> None:
-        """Check that nothing was shown that did not come again."""
+        """Do nothing: each write is whole."""
 
 
 class WatchedOutbox(Outbox):
@@ -235,6 +243,12 @@ def run_session(
         return asyncio.run(modes.paper_async(plan, folder, disk=disk, **options)).digest
     finally:
         modes.Outbox, follow.CHUNK_BYTES = before  # type: ignore[misc]
+
+
+def home(scratch: Path) -> Path:
+    """Name the session folder of a cycle: by the same names everywhere, since points are named by them."""
+    (scratch / "home").mkdir(parents=True, exist_ok=True)
+    return scratch / "home" / "s"
 
 
 def outside_path(folder: Path) -> Path:
