@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ..stress.proof import find
-from ..stress.runner import Series, run
+from tests.stress.proof import find
+from tests.stress.runner import Series, run
 
 SEED = 20_261_124
 

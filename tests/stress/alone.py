@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 
 class NotAlone(Exception):
@@ -35,15 +36,15 @@ def take(kind: str) -> int:
     return descriptor
 
 
-def main(kind: str, *command: str) -> int:
+def main(kind: str, *command: str) -> NoReturn:
     """Take the lock, then become the command."""
     try:
         take(kind)
     except NotAlone as error:
         print(f"dev: {error}", file=sys.stderr)
-        return 2
+        sys.exit(2)
     os.execv(command[0], command)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""A disk that loses what was not synced: any subset of the writes and names since, torn at any byte, as a power cut may.
+"""A disk that loses what was not synced: any subset of the writes and names since, torn at any byte.
 
 May not live here: the run that is cut, and what must hold after it.
 """

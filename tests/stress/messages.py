@@ -22,9 +22,9 @@ from replay.pipeline.journal import Journal, JournalReader
 from replay.pipeline.outbox import Outbox
 from replay.pipeline.pipeline import FrameCursor, Pipeline
 from replay.records import Kind
+from tests.data.feeds import ListedFeed
+from tests.digest.golden_run import setup
 
-from ..data.feeds import ListedFeed
-from ..digest.golden_run import setup
 from .proof import Figures, Proof, check
 
 HOUR_NS = 3_600_000_000_000

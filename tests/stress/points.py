@@ -1,6 +1,6 @@
 """kill -9 at each named point: before, in the midst of and after every operation of the disk and of a sink.
 
-May not live here: names of points; they are those that a recorded run passes, so that new files are covered when written.
+May not live here: names of points; they are those that a recorded run passes, so that new files are covered.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs the cycles of a proof: one result line each, kept as it comes, so that an interrupted proof goes on where it was.
+"""Runs the cycles of a proof: one result line each, kept as it comes, so that an interrupted proof can go on.
 
 May not live here: what a cycle does, and the command line.
 """

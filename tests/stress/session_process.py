@@ -1,4 +1,4 @@
-"""A session over a world in a process of its own, to be killed: FOLDER ROWS_FILE ROWS RECEIVE_TIME SEED; run it with -m.
+"""A session over a world in a process of its own, to be killed: FOLDER FILE ROWS RECEIVE_TIME SEED; run it with -m.
 
 May not live here: assertions.
 """

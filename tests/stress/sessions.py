@@ -1,4 +1,4 @@
-"""Random sessions: a random tape and a random strategy give one digest and event log in every mode, however they are cut.
+"""Random sessions: a random tape and strategy give one digest and event log in every mode, however they are cut.
 
 May not live here: kills at points, and power cuts.
 """
@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 import replay
-from replay import Strategy, records
+from replay import Strategy
 from replay.feeds.feed import Batch, DeadLetter, StoredFeed
 from replay.feeds.tape import TapeHeader, TapeInstrument
 from replay.records import Kind
 from replay.verify import verify
+from tests.modes.market import INSTRUMENTS, market
 
-from ..modes.market import INSTRUMENTS, market
 from .forks import forked
 from .proof import Figures, Proof, check
 from .watched import KillAt, WatchedDisk

@@ -1,4 +1,4 @@
-"""The world of the sessions that proofs disturb: a file that is followed, one session over it, a sink outside, and the judge.
+"""The world of the sessions that proofs disturb: a followed file, one session over it, a sink outside, and the judge.
 
 May not live here: what disturbs a session.
 """
@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 import msgspec
 import numpy as np
 
-from replay import Strategy, api, modes
+from replay import Strategy, api, modes, records
 from replay.adapters import follow
 from replay.config import FeedSpec
 from replay.config.reading import _decode_text
@@ -30,8 +31,8 @@ from replay.pipeline.journal import JournalReader
 from replay.pipeline.outbox import Effects, Outbox
 from replay.records import Kind
 from replay.result.result import Result
+from tests.modes.market import SETTINGS, Busy, market
 
-from ..modes.market import SETTINGS, Busy, market
 from .proof import Broken, check
 
 ReceiveTime = Literal["keep", "stamp"]
@@ -229,20 +230,18 @@ def run_session(
     The outside sink's file stands beside the folder. For one session a process: it replaces a part of replay.modes.
     """
     outside = OutsideSink(outside_path(folder), point)
-    before = modes.Outbox, follow.CHUNK_BYTES
-    modes.Outbox = partial(WatchedOutbox, outside=outside, point=point)  # type: ignore[misc, assignment]
-    follow.CHUNK_BYTES = dice.choice([700, 1_500, 4_000, 16_000])
     is_kept = feed.receive_time == "keep"
     strategy = strategy or (Busy if is_kept else Hasty)
     plan = api.plan(strategy, feed, metrics={"port": 0}, **(settings or (SETTINGS if is_kept else INSTANT)))
-    options = {
+    options: dict[str, Any] = {
         "commit_every_ns": dice.choice([0, 200_000, 2_000_000]) if commit_every_ns is None else commit_every_ns,
         "segment_bytes": dice.choice([6_000, 20_000, 1 << 20]) if segment_bytes is None else segment_bytes,
     }
-    try:
+    with (
+        mock.patch.object(modes, "Outbox", partial(WatchedOutbox, outside=outside, point=point)),
+        mock.patch.object(follow, "CHUNK_BYTES", dice.choice([700, 1_500, 4_000, 16_000])),
+    ):
         return asyncio.run(modes.paper_async(plan, folder, disk=disk, **options)).digest
-    finally:
-        modes.Outbox, follow.CHUNK_BYTES = before  # type: ignore[misc]
 
 
 def home(scratch: Path) -> Path:
@@ -306,7 +305,7 @@ def judge(world: World, folder: Path, expected: Undisturbed | None = None) -> in
 
 def judge_rows(world: World, folder: Path) -> None:
     """Check that every row is on the tape once, in order, or in the dead letters once."""
-    admitted = [row for row in tape_rows(folder)]
+    admitted = tape_rows(folder)
     check(admitted == sorted(set(admitted)), "a row is on the tape twice, or out of order")
     dead = list(dead_rows(folder))
     check(len(dead) == len(set(dead)), f"rows are in the dead letters twice: {sorted(dead)}")
@@ -318,9 +317,8 @@ def judge_rows(world: World, folder: Path) -> None:
 
 def tape_rows(folder: Path) -> list[int]:
     """Give the rows of the world that are on the tape."""
-    pieces = [frame.records for frame in JournalReader(folder / "journal").frames()]
-    tape = np.concatenate(pieces) if pieces else np.zeros(0)
-    rows: list[int] = (tape["d"][tape["kind"] == Kind.QUOTE] - 1).tolist() if len(tape) else []
+    tape = np.concatenate([records.empty(0), *[frame.records for frame in JournalReader(folder / "journal").frames()]])
+    rows: list[int] = (tape["d"][tape["kind"] == Kind.QUOTE] - 1).tolist()
     return rows
 
 
@@ -337,11 +335,3 @@ def dead_rows(folder: Path) -> Iterator[int]:
 def size_of_rows(path: Path) -> int:
     """Count the rows of a file that were written whole."""
     return path.read_bytes().count(b"\n") - 1
-
-
-def size_of(path: Path) -> int:
-    """Give the length of a file; 0 where there is none."""
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0
