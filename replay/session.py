@@ -5,6 +5,7 @@ May not live here: the loop that takes new records; starting a session is recove
     session.toml    resolved configuration, versions, hashes; written once
     setup.json      the engine's setup; written once
     lock            held by the process that runs the session
+    control.sock    where it takes commands while it runs
     journal/        segments of frames: the tape, cursors, digests
     events/         events.bin, result.json and the Arrow files: rebuilt from the journal at each start
     dead-letters/   what is not on the tape
@@ -12,6 +13,7 @@ May not live here: the loop that takes new records; starting a session is recove
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
@@ -31,12 +33,14 @@ import numpy as np
 
 from replay.config import RunConfig, from_mapping, resolved, toml
 from replay.disk import Disk, disk_error
-from replay.errors import ConfigError, JournalError, UsageError
+from replay.errors import ConfigError, JournalError, SessionLocked, UsageError
 from replay.events import EVENT
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Batch, StoredFeed
 from replay.feeds.tape import TapeHeader
-from replay.pipeline.journal import Frame, Journal, JournalReader
+from replay.health import RecoveryProgress
+from replay.pipeline.control import SOCKET_FILE
+from replay.pipeline.journal import Frame, Journal, JournalReader, segment_paths
 from replay.pipeline.outbox import Effects
 from replay.pipeline.pipeline import FrameCursor, Pipeline
 from replay.pipeline.sinks import EventLog, is_torn_end
@@ -52,10 +56,13 @@ SETUP_FILE = "setup.json"
 LOCK_FILE = "lock"
 EVENTS_FILE = "events.bin"
 
-FREE_SECTIONS = ("metrics", "log", "kafka")
+FREE_SECTIONS = ("metrics", "log", "kafka", "sink", "control")
 """Sections of the run file that a session may change from start to start: nothing on the tape depends on them."""
 
-_OWN_NAMES = frozenset({SETUP_FILE, LOCK_FILE, "journal", "events", "dead-letters", "metrics.prom"})
+FREE_SWITCHES = ("stale_feed", "clock_jump", "disk")
+"""Risk switches that a session may change likewise: what they do is on the tape."""
+
+_OWN_NAMES = frozenset({SETUP_FILE, LOCK_FILE, SOCKET_FILE, "journal", "events", "dead-letters", "metrics.prom"})
 
 
 @dataclass(frozen=True)
@@ -158,9 +165,12 @@ class Session:
             if self.manifest.strategies.get(name) != digest
         ]
 
-    def recover(self, pipeline: Pipeline, event_log: EventLog, names: Names) -> tuple[Recovery, JournalReader]:
+    async def recover(
+        self, pipeline: Pipeline, event_log: EventLog, names: Names, progress: RecoveryProgress | None = None
+    ) -> tuple[Recovery, JournalReader]:
         """Run the journal through engine and strategy, prove it frame by frame, and set the pipeline on its way.
 
+        The event loop gets its turn now and then, so that whoever asks is told how far it is.
         Raises JournalError where the journal is damaged or gives other events than it did; then nothing was changed.
         """
         assert self.manifest is not None, "settle comes first"
@@ -169,12 +179,18 @@ class Session:
         frames = 0
         held_events = event_log.held_events
         pipeline.is_recovering = True
+        progress = progress or RecoveryProgress()
+        progress.begin(segment_paths(self.journal_folder))
         for frame in reader.frames():
             if pipeline.engine.digest() != frame.digest_before:
                 raise self._divergence(frame, pipeline.outbox.peek(), event_log, names)
             pipeline.outbox.release(0)
             pipeline.run_frame(frame)
             last, frames = frame, frames + 1
+            if progress.is_breath_due(frame, frames):
+                await asyncio.sleep(0)
+                progress.breathed()
+        progress.end(frames)
         self._check_unproved(pipeline.outbox.peek(), event_log, held_events, names)
         notes: list[str] = []
         if reader.torn is not None:
@@ -198,8 +214,7 @@ class Session:
         journal = Journal(
             self.journal_folder,
             segment=reader.segments,
-            # What was copied may go on, too: the adopted one is ahead of it, and other systems refuse the lower epoch.
-            epoch=reader.epoch + (2 if self.is_adopted else 1),
+            epoch=self.next_epoch(reader.epoch),
             setup_digest=self.manifest.setup_digest,
             disk=self.disk,
             guard=self.check_lock,
@@ -216,6 +231,10 @@ class Session:
     def open_dead_letters(self, keep_bytes: int) -> DeadLetterWriter:
         """Open the dead letters with those that the journal knows of; what came after is found again by the feed."""
         return DeadLetterWriter(self.dead_letters_path, keep_bytes=keep_bytes, disk=self.disk)
+
+    def next_epoch(self, last: int) -> int:
+        """Give the epoch of this start. What was copied may go on, too: the adopted one is ahead of it for good."""
+        return last + (2 if self.is_adopted else 1)
 
     def check_lock(self) -> None:
         """Raise JournalError where the lock file is no longer the one that this process holds.
@@ -265,7 +284,7 @@ class Session:
     def _check_place(self, *, adopt: bool) -> None:
         """Refuse a folder that is not where session.toml was written, unless it is adopted.
 
-        The new place is noted with the next epoch.
+        An adopted folder's place is noted once its next epoch is durable.
         """
         manifest = self.manifest
         if manifest is None or manifest.inode is None:
@@ -291,14 +310,14 @@ class Session:
         except OSError as error:
             raise disk_error(error, "the session's lock cannot be made", path) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 os.close(descriptor)
                 raise disk_error(error, "the session cannot be locked", path) from error
             owner = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise JournalError(
+            raise SessionLocked(
                 f"the session is run by another process{f' ({owner})' if owner else ''}",
                 place=str(self.folder),
                 remedy="stop that one first, or give --session another folder",
@@ -399,6 +418,15 @@ class JournalFeed(StoredFeed):
                 yield Batch(frame.records, b"null", [])
 
 
+def _lock(descriptor: int) -> None:
+    """Take the lock for good; whoever only looks at the session holds it for a moment, so try for a little while."""
+    for wait_s in (0.01, 0.04, 0.1):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(wait_s)
+    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read session.toml; raise UsageError where there is none, JournalError where it cannot be understood."""
     path = folder / MANIFEST_FILE
@@ -470,7 +498,10 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {section: value for section, value in config.items() if section not in FREE_SECTIONS}
+    kept = {section: value for section, value in config.items() if section not in FREE_SECTIONS}
+    if isinstance(kept.get("risk"), Mapping):
+        kept["risk"] = {key: value for key, value in kept["risk"].items() if key not in FREE_SWITCHES}
+    return kept
 
 
 def _other_configuration(changed: tuple[str, Any, Any], place: str) -> ConfigError:

@@ -50,6 +50,14 @@ def build() -> App:
     app.command(
         "replay.cli.verify:verify", name="verify", help="Show that two runs are equal, or where they first differ."
     )
+    app.command(
+        "replay.cli.publish:publish",
+        name="publish",
+        help="Send a tape, or any feed, to a Kafka topic; goes on after a crash.",
+    )
+    app.command(
+        "replay.cli.ctl:ctl", name="ctl", help="Command a running session: pause, resume, cancel-all, flatten, stop."
+    )
     data = App(name="data", help="Convert, describe and show market data.", help_format="plaintext")
     data.command(
         "replay.cli.data:convert", name="convert", help="Convert CSV, NDJSON and captures to tapes, tapes to CSV."
@@ -57,6 +65,11 @@ def build() -> App:
     data.command("replay.cli.data:info", name="info", help="Describe tapes: what they hold, and what is odd in it.")
     data.command("replay.cli.data:head", name="head", help="Print the first records of a tape.")
     app.command(data)
+    sessions = App(name="sessions", help="List, show and remove paper sessions.", help_format="plaintext")
+    sessions.command("replay.cli.sessions:list_sessions", name="list", help="List sessions and what they are doing.")
+    sessions.command("replay.cli.sessions:show", name="show", help="Show one session, its journal and its cursor.")
+    sessions.command("replay.cli.sessions:prune", name="prune", help="Remove sessions that are over.")
+    app.command(sessions)
     app.command(
         "replay.cli.demo:demo",
         name="demo",

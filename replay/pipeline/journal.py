@@ -346,6 +346,18 @@ def segment_path(folder: Path, segment: int) -> Path:
     return folder / f"{segment:08d}.journal"
 
 
+def last_epoch(folder: Path) -> int:
+    """Read the epoch of the last segment whose header is whole, 0 without one; nothing else is looked at."""
+    for path in reversed(segment_paths(folder)):
+        with path.open("rb") as file:
+            head = file.read(SEGMENT_HEADER.size)
+        if len(head) == SEGMENT_HEADER.size:
+            magic, version, _, epoch, *_ = SEGMENT_HEADER.unpack(head)
+            if magic == SEGMENT_MAGIC and version == VERSION:
+                return int(epoch)
+    return 0
+
+
 def segment_paths(folder: Path) -> list[Path]:
     """List the segments of a journal in order; raise JournalError where one is missing."""
     found = sorted(path for path in folder.iterdir() if _SEGMENT_NAME.fullmatch(path.name)) if folder.is_dir() else []
@@ -375,6 +387,8 @@ class JournalReader:
         self.segments = 0
         self.next_seq = 0
         self._setup_digest = setup_digest
+        self._is_alone = False
+        """Whether a segment is read without those before it."""
 
     def frames(self) -> Iterator[Frame]:
         """Give frame after frame; afterwards `torn`, `epoch`, `segments` and `next_seq` hold for the whole journal."""
@@ -383,6 +397,11 @@ class JournalReader:
         for number, path in enumerate(paths):
             yield from self._segment(number, path, is_last=number == len(paths) - 1)
             self.segments = number + 1
+
+    def frames_of(self, number: int, path: Path) -> Iterator[Frame]:
+        """Give the frames of one segment by itself; an unfinished or damaged frame ends it."""
+        self._is_alone = True
+        yield from self._segment(number, path, is_last=True)
 
     def cut_torn_tail(self, disk: Disk | None = None) -> None:
         """Remove what `torn` describes, durably; a segment of which nothing is left goes altogether."""
@@ -459,6 +478,8 @@ class JournalReader:
         body = file.read(wanted_bytes)
         if checksum != zlib.crc32(body, zlib.crc32(head[:_FRAME_CRC_AT])):
             return "it does not match its checksum"
+        if self._is_alone:
+            self.next_seq, self._is_alone = first_seq, False
         if first_seq != self.next_seq:
             raise JournalError(
                 f"the frame at byte {offset} starts at record {first_seq}, but {self.next_seq} comes next",
@@ -482,6 +503,50 @@ class JournalReader:
             place=str(path),
             remedy="this is no torn tail: restore the file from a copy; nothing was changed",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class JournalTail:
+    """What the last whole frame of a journal says of it all."""
+
+    segments: int
+    size_bytes: int
+    epoch: int
+    next_seq: int
+    closed: bool
+    """Whether the last process ended in order."""
+    last_record: NDArray[Any] | None
+    """The last record of the last segment that has one."""
+    cursor: bytes
+    digest_before: str
+
+
+def read_tail(folder: Path) -> JournalTail | None:
+    """Look at the end of a journal without reading the rest; None where there is no whole frame.
+
+    Checks the headers of the last segments only: for lists, not for recovery. Raises JournalError.
+    """
+    paths = segment_paths(folder)
+    size_bytes = sum(path.stat().st_size for path in paths)
+    last: Frame | None = None
+    record: NDArray[Any] | None = None
+    epoch = 0
+    for number in range(len(paths) - 1, -1, -1):
+        reader = JournalReader(folder)
+        found_last: Frame | None = None
+        for frame in reader.frames_of(number, paths[number]):
+            found_last = frame
+            if len(frame.records):
+                record = frame.records[-1:]
+        epoch = max(epoch, reader.epoch)
+        last = last or found_last
+        if last is not None and record is not None:
+            break
+    if last is None:
+        return None
+    return JournalTail(
+        len(paths), size_bytes, epoch, last.limit_seq, last.closed, record, last.cursor, last.digest_before
+    )
 
 
 def _is_frame_header(head: bytes) -> bool:

@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 
 from replay import records
 from replay.errors import HaltError, JournalError
+from replay.measures import Measured
 from replay.pipeline.beats import ClockBeats
+from replay.pipeline.commands import CommandQueue, OperatorCommand, Receipt, Request, command_record
 from replay.pipeline.histogram import BATCH_SECONDS, Histogram
 from replay.pipeline.journal import Frame, Journal
 from replay.pipeline.outbox import Outbox
 from replay.pipeline.pacing import SLICE_ROWS, Pacer
+from replay.pipeline.risk import COMMAND_OF_ACTION, RiskSwitches
 from replay.pipeline.stop import Stop
 from replay.records import RECORD_BYTES
 
@@ -32,12 +35,19 @@ if TYPE_CHECKING:
 
     from replay._engine import Engine, Sequencer
     from replay.feeds.feed import Batch, DeadLetter, Feed
+    from replay.feeds.warmup import Warmup
 
 PENDING_BYTES_MAX = 32 << 20
 """How much of the journal may wait for a commit before the feed has to wait, too."""
 
 INBOX_ROWS_MAX = 65_536
 """How many records of a live feed may wait; then the feed has to wait, too."""
+
+WARMUP_DONE = b'"done"'
+"""The cursor of a warm-up that is over."""
+
+FULL_SECONDS = 0.02
+"""How often the run looks whether a full sink has room again."""
 
 FLUSH_EVERY_NS = 1_000_000_000
 
@@ -108,6 +118,10 @@ class FrameCursor(msgspec.Struct, frozen=True):
     dead_letters: int = 0
     skip: int = 0
     """Records after `feed` that are on the tape already: those before a row that halted the run."""
+    warmup: msgspec.Raw = msgspec.Raw(b"null")
+    """Where the warm-up goes on; `skip` counts from there until it is over."""
+    control: msgspec.Raw = msgspec.Raw(b"null")
+    """Where the topic of commands goes on."""
 
 
 @dataclass(slots=True)
@@ -122,6 +136,8 @@ class PipelineCounters:
     recovered: int = 0
     """Records run again from the journal at the start."""
     beats: int = 0
+    commands: int = 0
+    """Commands put on the tape."""
     last_wall_ns: int = 0
     """Wall clock when the last batch came in."""
     batch_seconds: Histogram = field(default_factory=lambda: Histogram(BATCH_SECONDS))
@@ -145,10 +161,13 @@ class Pipeline:
         beats: ClockBeats | None = None,
         cursor: bytes | None = None,
         skip: int = 0,
+        warmup: Warmup | None = None,
         stop: Stop | None = None,
         progress: ProgressCall | None = None,
         total: int | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
+        commands: CommandQueue | None = None,
+        risk: RiskSwitches | None = None,
     ) -> None:
         self.feed = feed
         self.sequencer = sequencer
@@ -162,15 +181,30 @@ class Pipeline:
         self.beats = beats
         self.cursor = cursor
         self.skip = skip
+        self.warmup = warmup
+        self.warmup_cursor: bytes | None = None
+        """Where the warm-up goes on; None before its first batch, and where there is none."""
         self.stop = stop or Stop()
         self.counters = PipelineCounters()
+        self.extra_measured: list[Measured] = []
+        """What else has measures: whoever joins a run (risk, control, snapshots) appends itself."""
         self.is_recovering = False
         """While a journal is run again, the sinks see nothing: whoever runs it releases what its digests prove."""
         self.is_interrupted = False
         """Whether the run ended before its feed did."""
+        self.commands = commands or CommandQueue()
+        self.control_cursor: bytes | None = None
+        """Where the topic of commands goes on."""
+        self.risk = risk
+        self.ends_on_stop = True
+        """Whether a stop on the tape ends the run; a re-run of a journal goes on to what came after it."""
+        self.stopped_by: str | None = None
+        """Who stopped the run by a command: the operator, or a risk switch."""
         self._progress = progress
         self._total = total
         self._wall_ns = wall_ns
+        self._arrived_ns = 0
+        """When the batch under way came in, or was due, by time.perf_counter_ns; 0: no latency is measured."""
         self._halt: HaltError | None = None
         self._skip_left = 0
         self.dead_letter_bytes = 0
@@ -180,6 +214,12 @@ class Pipeline:
         self._unobserved: list[NDArray[np.uint8]] = []
         self._unobserved_bytes = 0
         self._source_ended = False
+        self._is_warming = False
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether new orders of strategies are refused, by an operator or a risk switch."""
+        return self.engine.trading_state == "paused"
 
     # -- the step that both loops share
 
@@ -197,7 +237,11 @@ class Pipeline:
             self.skip += getattr(halt, "row", 0)
         else:
             if cursor is not None:
-                self.cursor, self.skip = cursor, self._skip_left
+                self.skip = self._skip_left
+                if self._is_warming:
+                    self.warmup_cursor = cursor
+                else:
+                    self.cursor = cursor
             for letter in dead:
                 self.dead_letters.add(letter)
         for row, reason in quarantined:
@@ -220,6 +264,7 @@ class Pipeline:
             self.collect()
             self.counters.batches += 1
             self.counters.batch_seconds.observe((time.perf_counter_ns() - started_ns) / 1e9)
+            self._look_at_trading()
         if self.observer is not None:
             self._unobserved.append(admitted)
             self._unobserved_bytes += len(admitted)
@@ -236,19 +281,25 @@ class Pipeline:
     def collect(self) -> None:
         """Take what the engine decided; without a journal the sinks see it at once."""
         position = 0 if self.journal is None else self.journal.appended
-        self.outbox.collect(self.engine.take_events(), self.engine.take_equity(), position)
+        self.outbox.collect(self.engine.take_events(), self.engine.take_equity(), position, self._arrived_ns)
         if self.journal is None and not self.is_recovering:
             self.outbox.release(0)
 
     def frame_cursor(self) -> bytes:
         """Describe where to go on after what was admitted so far."""
         feed = msgspec.Raw(self.cursor if self.cursor is not None else b"null")
-        return msgspec.json.encode(FrameCursor(feed, self.dead_letters.size_bytes, self.skip))
+        warmup = msgspec.Raw(self.warmup_cursor if self.warmup_cursor is not None else b"null")
+        control = msgspec.Raw(self.control_cursor if self.control_cursor is not None else b"null")
+        return msgspec.json.encode(FrameCursor(feed, self.dead_letters.size_bytes, self.skip, warmup, control))
 
     def go_on_from(self, cursor: FrameCursor) -> None:
         """Take up the feed where a journal ended."""
         feed = bytes(cursor.feed)
         self.cursor = None if feed == b"null" else feed
+        warmup = bytes(cursor.warmup)
+        self.warmup_cursor = None if warmup == b"null" else warmup
+        control = bytes(cursor.control)
+        self.control_cursor = None if control == b"null" else control
         self.skip = cursor.skip
         self.dead_letter_bytes = cursor.dead_letters
 
@@ -277,24 +328,47 @@ class Pipeline:
     def run(self) -> None:
         """Run a stored feed to its end, or until a stop is asked for. Needs no event loop."""
         with self._ending():
+            for batch in self._warmup_batches():
+                self._run_batch(batch)
             for batch in self.feed.batches(self.cursor):
                 if self.stop.requested:
                     return
                 if self._ends_before(batch):
                     break
-                admitted = self._take(batch)
-                if len(admitted):
-                    self.run_rows(admitted)
-                self.raise_halt()
-                if self.journal is not None and self.journal.commit_due():
-                    self.outbox.release(self.journal.commit())
-                self._report()
+                self._run_batch(batch)
             self._source_ended = True
+
+    def _run_batch(self, batch: Batch) -> None:
+        admitted = self._take(batch)
+        if len(admitted):
+            self.run_rows(admitted)
+        self.raise_halt()
+        if self.journal is not None and self.journal.commit_due():
+            self.outbox.release(self.journal.commit())
+        self._report()
+
+    def _warmup_batches(self) -> Iterator[Batch]:
+        """Give what comes before the feed; while it does, cursors are those of the warm-up."""
+        if self.warmup is None or self.warmup_cursor == WARMUP_DONE:
+            return
+        self._is_warming = True
+        for batch in self.warmup.batches(self.warmup_cursor):
+            if self.stop.requested:
+                return
+            yield batch
+        self._is_warming = False
+        self.counters.outside += self.warmup.outside
+        self.warmup_cursor, self.skip = WARMUP_DONE, 0
 
     async def run_async(self) -> None:
         """Run any feed on the event loop: paced, with commits beside it, and with clock beats where the feed stamps."""
         with self._ending():
+            if self.risk is not None:
+                self.risk.begin()
             async with _Committer(self) as committer:
+                for batch in self._warmup_batches():
+                    await self._pace(self._take(batch), committer)
+                    await asyncio.sleep(0)
                 if self.feed.live:
                     await self._run_live(committer)
                 else:
@@ -305,6 +379,8 @@ class Pipeline:
             if self._ends_before(batch):
                 break
             if not self.stop.requested:
+                self._watch()
+                self._obey()
                 await self._pace(self._take(batch), committer)
                 await asyncio.sleep(0)
             if self.stop.requested:
@@ -313,18 +389,23 @@ class Pipeline:
 
     async def _run_live(self, committer: _Committer) -> None:
         async with _Inbox(self.feed.batches_async(self.cursor), self.stop) as inbox:
+            self.commands.bind(asyncio.get_running_loop(), inbox.ready)
             while not self.stop.requested:
                 await inbox.wait(self._idle_seconds())
                 batch = inbox.take()
+                self._obey()
                 if batch is not None:
+                    if self.risk is not None and len(batch.records):
+                        self.risk.heard()
                     if self._ends_before(batch):
                         break
                     if self.beats is not None:
                         self.beats.heard(batch.records, self._wall_ns())
-                    await self._pace(self._take(batch), committer)
+                    await self._pace(self._take(batch, inbox.arrived_ns), committer)
                 elif inbox.has_ended:
                     break
                 self._beat()
+                self._watch()
                 await committer.poll()
                 self._report()
             self._source_ended = not self.stop.requested
@@ -332,16 +413,18 @@ class Pipeline:
     async def _pace(self, admitted: NDArray[np.uint8], committer: _Committer) -> None:
         rows = len(admitted) // RECORD_BYTES
         done = 0
-        if rows and self.pacer is not None:
+        pacer = None if self._is_warming else self.pacer
+        if rows and pacer is not None:
             times_ns = np.ascontiguousarray(records.from_bytes(admitted)["ts_recv"])
-            async with contextlib.aclosing(self.pacer.slices(times_ns)) as slices:
+            async with contextlib.aclosing(pacer.slices(times_ns)) as slices:
                 async for first, limit in slices:
                     assert first == done, "a pacer gives every row, in order"
+                    self._arrived_ns = time.perf_counter_ns()  # its time has come now, however long it was here
                     await self._run_slice(admitted, first, limit, committer)
                     done = limit
                     if self.stop.requested:
                         break
-        while done < rows and (self.pacer is None or self.journal is not None):
+        while done < rows and (pacer is None or self.journal is not None):
             # Flat out; also what a stop left over: a frame of the journal is run whole.
             limit = min(done + SLICE_ROWS, rows)
             await self._run_slice(admitted, done, limit, committer)
@@ -352,16 +435,19 @@ class Pipeline:
 
     async def _run_slice(self, admitted: NDArray[np.uint8], first: int, limit: int, committer: _Committer) -> None:
         self.run_rows(admitted[first * RECORD_BYTES : limit * RECORD_BYTES])
+        if self.journal is None:
+            self._obey()  # with a journal the rest of the batch is on the tape already, before any command
         await committer.poll()
         self._report()
 
-    def _take(self, batch: Batch) -> NDArray[np.uint8]:
-        inside = self.window.cut(batch.records)
+    def _take(self, batch: Batch, arrived_ns: int = 0) -> NDArray[np.uint8]:
+        inside = batch.records if self._is_warming else self.window.cut(batch.records)
         self._skip_left = max(0, self.skip - len(inside))
         inside = inside[self.skip :]
         self.counters.taken += len(inside)
         self.counters.outside += len(batch.records) - len(inside)
         self.counters.last_wall_ns = self._wall_ns()
+        self._arrived_ns = arrived_ns or time.perf_counter_ns()
         return self.admit(inside, batch.dead, batch.cursor)
 
     def _ends_before(self, batch: Batch) -> bool:
@@ -374,9 +460,70 @@ class Pipeline:
         made = self.beats.due(self._wall_ns(), self.engine.next_timer_ns())
         if made is not None:
             self.counters.beats += len(made)
+            self._arrived_ns = time.perf_counter_ns()
             admitted = self.admit(made, [], None)
             if len(admitted):
                 self.run_rows(admitted)
+
+    # -- commands
+
+    def _obey(self) -> None:
+        """Put the commands that wait on the tape, each as a record of its own."""
+        requests = self.commands.take()
+        for place, request in enumerate(requests):
+            if request.command is not None and not self._has_time():
+                if request.command is not OperatorCommand.STOP:
+                    self.commands.put_back(requests[place:])  # a command has no time before the first record has one
+                    return
+                self._end_by("operator")
+                self.commands.taken(0, request, Receipt(None, self.engine.trading_state))
+                continue
+            self._carry_out(request)
+        if self.journal is None:
+            self.commands.settle(0)
+
+    def _has_time(self) -> bool:
+        return self.beats is not None or self.engine.seq > 0
+
+    def _carry_out(self, request: Request) -> None:
+        letters = [] if request.letter is None else [request.letter]
+        if request.cursor is not None:
+            self.control_cursor = request.cursor
+        made = records.empty(0)
+        if request.command is not None:
+            now_ns = self.engine.now_ns if self.engine.seq else self._wall_ns()
+            # As beats are stamped where the feed stamps; elsewhere the tape's own time, which nothing goes back from.
+            time_ns = now_ns if self.beats is None else max(now_ns, self._wall_ns())
+            made = command_record(request.command, request.cause, time_ns)
+        admitted = self.admit(made, letters, None)
+        seq = self.engine.seq if len(admitted) else None
+        if len(admitted):
+            self.counters.commands += 1
+            self.run_rows(admitted)
+        position = 0 if self.journal is None else self.journal.appended
+        self.commands.taken(position, request, Receipt(seq, self.engine.trading_state))
+
+    def _watch(self) -> None:
+        """Let the risk switches look at clocks, feed and disk; what they want done becomes a command."""
+        if self.risk is None:
+            return
+        for trip in self.risk.look():
+            command = COMMAND_OF_ACTION.get(trip.action)
+            if command is not None:
+                self.commands.submit(command, trip.cause)
+
+    def _look_at_trading(self) -> None:
+        """See what the records have made of trading: a stop ends the run, a switch that tripped is told."""
+        if self.is_recovering:
+            return
+        if self.risk is not None:
+            self.risk.look_at_engine(self.engine.trips, self.engine.trading_state, self.engine.trading)
+        if self.ends_on_stop and self.stopped_by is None and self.engine.trading_state == "stopped":
+            self._end_by(str(self.engine.trading()["cause"]))
+
+    def _end_by(self, cause: str) -> None:
+        self.stopped_by = cause
+        self.stop.request()
 
     def _idle_seconds(self) -> float | None:
         """Say how long the live loop may sleep when no records come."""
@@ -387,6 +534,9 @@ class Pipeline:
         commit_ns = None if self.journal is None else self.journal.next_commit_ns()
         if commit_ns is not None:
             waits.append(commit_ns / 1e9)
+        look_s = None if self.risk is None else self.risk.next_seconds()
+        if look_s is not None:
+            waits.append(look_s)
         return max(0.0, min(waits)) if waits else None
 
     def _report(self) -> None:
@@ -405,7 +555,7 @@ class Pipeline:
         """End in order, whatever happens: what was decided is journaled, durable and shown, then errors go on."""
         try:
             yield
-            self.is_interrupted = not self._source_ended
+            self.is_interrupted = not self._source_ended and self.stopped_by is None
             self.engine.finish()
             self.collect()
         except JournalError:
@@ -415,7 +565,11 @@ class Pipeline:
             self.is_interrupted = True
             self._commit_last(closes=False)
             raise
-        self._commit_last(closes=True)
+        else:
+            self._commit_last(closes=True)
+        finally:
+            self.commands.settle(0 if self.journal is None else self.journal.durable)
+            self.commands.end("the run has ended")
 
     def _commit_last(self, *, closes: bool) -> None:
         self._observe()
@@ -454,6 +608,18 @@ class _Committer:
 
     async def poll(self) -> None:
         """Show what has become durable, start the next commit if one is due, wait where too much is pending."""
+        self._commit()
+        journal = self._journal
+        is_much = journal is not None and journal.appended - journal.durable > PENDING_BYTES_MAX
+        if is_much and self._running is not None:
+            await asyncio.wait({self._running})
+            self._finish()
+        outbox = self._pipeline.outbox
+        while outbox.is_full and not self._pipeline.stop.requested:
+            await outbox.wait(FULL_SECONDS)  # a full sink: nothing more is decided, and what was becomes durable
+            self._commit()
+
+    def _commit(self) -> None:
         journal = self._journal
         if journal is None:
             return
@@ -461,9 +627,6 @@ class _Committer:
         if self._running is None and journal.commit_due():
             self._running = asyncio.get_running_loop().run_in_executor(self._executor, journal.commit)
             self._running.add_done_callback(lambda _: self._show())
-        if self._running is not None and journal.appended - journal.durable > PENDING_BYTES_MAX:
-            await asyncio.wait({self._running})
-            self._finish()
 
     def _show(self) -> None:
         """Release at once, also while the loop waits for records; an error is kept for `poll`."""
@@ -478,7 +641,9 @@ class _Committer:
             raise self._error
         if self._running is not None and self._running.done():
             durable, self._running = self._running, None
-            self._pipeline.outbox.release(durable.result())
+            position = durable.result()
+            self._pipeline.outbox.release(position)
+            self._pipeline.commands.settle(position)
 
     async def __aexit__(self, *error: object) -> None:
         if self._running is not None:
@@ -494,6 +659,9 @@ class _Inbox:
 
     def __init__(self, source: AsyncIterator[Batch], stop: Stop) -> None:
         self.has_ended = False
+        self.arrived_ns = 0
+        """When the oldest batch of what `take` gave last came in."""
+        self._oldest_ns = 0
         self._source = source
         self._stop = stop
         self._batches: list[Batch] = []
@@ -508,6 +676,11 @@ class _Inbox:
         self._space = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
         return self
+
+    @property
+    def ready(self) -> asyncio.Event:
+        """What `wait` waits for; whoever has something for the loop sets it."""
+        return self._ready
 
     async def wait(self, seconds: float | None) -> None:
         """Wait for records, a stop, or so long."""
@@ -528,6 +701,7 @@ class _Inbox:
         self._ready.clear()
         self._space.set()
         batches, self._batches, self._rows = self._batches, [], 0
+        self.arrived_ns = self._oldest_ns
         if not batches:
             if self._error is not None:
                 raise self._error
@@ -541,6 +715,8 @@ class _Inbox:
     async def _read(self) -> None:
         try:
             async for batch in self._source:
+                if not self._batches:
+                    self._oldest_ns = time.perf_counter_ns()
                 self._batches.append(batch)
                 self._rows += len(batch.records)
                 self._ready.set()
