@@ -9,9 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-
-from tests.stress.proof import find
-from tests.stress.runner import Series, run
+from stress.proof import find
+from stress.runner import Series, run
 
 SEED = 20_261_124
 

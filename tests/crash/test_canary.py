@@ -7,10 +7,9 @@ import random
 from pathlib import Path
 
 import pytest
-
-from tests.stress.canary import leaks, new_password
-from tests.stress.faults import DiskErrors
-from tests.stress.kills import ForkedKills
+from stress.canary import leaks, new_password
+from stress.faults import DiskErrors
+from stress.kills import ForkedKills
 
 
 def test_the_search_finds_a_password_in_files_names_and_texts_in_any_form(tmp_path: Path) -> None:

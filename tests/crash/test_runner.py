@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from tests.stress import alone
-from tests.stress.proof import NAMES, Broken, Figures, Proof, dice_of, find
-from tests.stress.runner import Series, latest_seed, run
+from stress import alone
+from stress.proof import NAMES, Broken, Figures, Proof, dice_of, find
+from stress.runner import Series, latest_seed, run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,8 +62,8 @@ def test_the_numbers_of_a_cycle_depend_on_its_proof_seed_and_number_alone() -> N
 
 def test_every_proof_is_listed_with_what_it_holds() -> None:
     assert all(find(name).name == name and find(name).holds for name in NAMES)
-    command = [sys.executable, "-m", "tests.stress"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-m", "stress"]
+    listed = subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, check=True).stdout
     assert [row.split()[0] for row in listed.splitlines()] == list(NAMES)
 
 

@@ -133,12 +133,12 @@ class FreshKills(Proof):
         return process.returncode == -signal.SIGKILL
 
     def _start(self, world: World, dice: random.Random, scratch: Path) -> subprocess.Popen[str]:
-        program = [sys.executable, "-m", "tests.stress.session_process", str(home(scratch)), str(world.path)]
+        program = [sys.executable, "-m", "stress.session_process", str(home(scratch)), str(world.path)]
         with (scratch / "printed.txt").open("a") as printed:
             return subprocess.Popen(
                 [*program, str(world.rows), world.receive_time, str(dice.randrange(1 << 30))],
                 stdout=subprocess.PIPE,
                 stderr=printed,
                 text=True,
-                cwd=ROOT,
+                cwd=ROOT / "tests",
             )

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from data.feeds import ListedFeed
+from digest.golden_run import setup
 from numpy.typing import NDArray
 
 from replay import Strategy, records
@@ -22,8 +24,6 @@ from replay.pipeline.journal import Journal, JournalReader
 from replay.pipeline.outbox import Outbox
 from replay.pipeline.pipeline import FrameCursor, Pipeline
 from replay.records import Kind
-from tests.data.feeds import ListedFeed
-from tests.digest.golden_run import setup
 
 from .proof import Figures, Proof, check
 

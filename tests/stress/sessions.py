@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from modes.market import INSTRUMENTS, market
 from numpy.typing import NDArray
 
 import replay
@@ -20,7 +21,6 @@ from replay.feeds.feed import Batch, DeadLetter, StoredFeed
 from replay.feeds.tape import TapeHeader, TapeInstrument
 from replay.records import Kind
 from replay.verify import verify
-from tests.modes.market import INSTRUMENTS, market
 
 from .forks import forked
 from .proof import Figures, Proof, check

@@ -20,6 +20,7 @@ from unittest import mock
 
 import msgspec
 import numpy as np
+from modes.market import SETTINGS, Busy, market
 
 from replay import Strategy, api, modes, records
 from replay.adapters import follow
@@ -31,7 +32,6 @@ from replay.pipeline.journal import JournalReader
 from replay.pipeline.outbox import Effects, Outbox
 from replay.records import Kind
 from replay.result.result import Result
-from tests.modes.market import SETTINGS, Busy, market
 
 from .proof import Broken, check
 
