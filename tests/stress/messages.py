@@ -184,6 +184,7 @@ class Messages(Proof):
             "late": dice.choice(["accept", "quarantine"]),
             "leap": dice.choice(["quarantine", "accept"]),
             "gap": dice.choice(["quarantine", "accept"]),
+            "plausible_from_ns": START_NS // 2,
             "max_gap_ns": dice.choice([HOUR_NS // 2, 30 * 24 * HOUR_NS]),
         }
         as_json = msgspec.json.encode(text)

@@ -133,5 +133,10 @@ def _keep(folder: Path, series: Series, number: int) -> Path:
     target = series.out / "kept" / f"{series.name}-{series.seed}-{number}"
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(folder, target, symlinks=True)
+    shutil.copytree(folder, target, symlinks=True, ignore=_sockets)
     return target
+
+
+def _sockets(folder: str, names: list[str]) -> list[str]:
+    """Name what cannot be copied: the control socket that a killed session left."""
+    return [name for name in names if (Path(folder) / name).is_socket()]
