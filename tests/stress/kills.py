@@ -63,7 +63,7 @@ class ForkedKills(Proof):
         else:
             world, expected = World(scratch / "rows.csv", 400, "stamp"), None
             world.begin()
-            writer = Writer(world, dice.randrange(1 << 30), 0.15)
+            writer = Writer(world, dice.randrange(1 << 30), 0.4)
         try:
             killed = [self._disturb(world, dice, scratch) for _ in range(wanted)]
             log = scratch / "printed.txt"
@@ -96,7 +96,7 @@ class FreshKills(Proof):
     cycles = 100
     small = 8
     kills = 5
-    seconds = 1.5
+    seconds = 5.0
     rows = 2_000
 
     def cycle(self, number: int, dice: random.Random, scratch: Path) -> Figures:
