@@ -35,8 +35,12 @@ class Disk:
         if path.is_dir():
             return
         self.make_folder(path.parent)
-        path.mkdir(exist_ok=True)
+        self.mkdir(path)
         self.sync_folder(path.parent)
+
+    def mkdir(self, path: Path) -> None:
+        """Make one folder that may exist; that is durable after `sync_folder` of the one above."""
+        path.mkdir(exist_ok=True)
 
     def remove(self, path: Path) -> None:
         """Remove a file; that is durable after `sync_folder`."""

@@ -230,7 +230,11 @@ def write_file(path: Path, collector: Collector) -> None:
     try:
         path.write_bytes(b"".join(rendered_pieces(collector)))
     except OSError as error:
-        raise JournalError(f"cannot write: {error.strerror or error}", place=str(path)) from error
+        raise JournalError(
+            f"cannot write: {error.strerror or error}",
+            place=str(path),
+            remedy="make room, or look at the disk and its permissions, then start again",
+        ) from error
 
 
 def _drawdown_ratio(engine: Mapping[str, Any]) -> float | None:

@@ -51,6 +51,7 @@ from replay.units import format_duration, format_time
 if TYPE_CHECKING:
     from replay._engine import Engine, Sequencer
     from replay.config import FeedSpec, SinkSpec
+    from replay.disk import Disk
     from replay.feeds.feed import Feed
     from replay.feeds.tape import TapeHeader
     from replay.health import Probed
@@ -186,6 +187,7 @@ async def paper_async(
     adopt: bool = False,
     commands: CommandQueue | None = None,
     host: Host | None = None,
+    disk: Disk | None = None,
     **options: Any,
 ) -> Result:
     """As `paper`, on the running event loop; `commands` takes operators' commands, from any thread.
@@ -199,7 +201,10 @@ async def paper_async(
     logs.configure(plan.config.log.format, plan.config.log.level)
     log = logs.logger("session")
     folder = Path(session) if session is not None else Path("sessions") / plan.name
-    with Session(folder, adopt=adopt) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
+    with (
+        Session(folder, disk=disk, adopt=adopt) as opened_session,
+        _opened(plan, "paper", session=opened_session) as opened,
+    ):
         run = _session_run(opened, opened_session, progress=progress, stop=stop or Stop())
         run.pipeline.commands = commands or run.pipeline.commands
         port = plan.config.metrics.port

@@ -43,7 +43,7 @@ from replay.pipeline.control import SOCKET_FILE
 from replay.pipeline.journal import Frame, Journal, JournalReader, segment_paths
 from replay.pipeline.outbox import Effects
 from replay.pipeline.pipeline import FrameCursor, Pipeline
-from replay.pipeline.sinks import EventLog
+from replay.pipeline.sinks import EventLog, is_torn_end
 from replay.result.eventtext import Names, event_text
 from replay.units import format_time
 
@@ -391,7 +391,7 @@ class Session:
         if found is None and held_events > pending.limit_event:
             (extra,) = np.frombuffer(event_log.held(pending.limit_event, pending.limit_event + 1), dtype=EVENT)
             found = (pending.limit_event, extra, None)
-        if found is None:
+        if found is None or is_torn_end(event_log.held(pending.first_event, held_events), pending.events):
             return
         number, before, now = found
         raise JournalError(

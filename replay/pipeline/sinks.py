@@ -17,7 +17,7 @@ from replay.disk import Disk, disk_error
 from replay.events import EQUITY, EVENT, EVENT_BYTES
 from replay.pipeline.outbox import Effects
 
-__all__ = ["Collector", "EventLog"]
+__all__ = ["Collector", "EventLog", "is_torn_end"]
 
 
 class EventLog:
@@ -145,6 +145,28 @@ class Collector:
 
     def close(self) -> None:
         """Do nothing: memory needs no closing."""
+
+
+def is_torn_end(held: bytes, made: bytes) -> bool:
+    """Say whether a power cut explains how the end of an event log differs from what the journal makes of it.
+
+    The event log is not synced: parts of its end may never have reached the disk, and then read as zeros. Nothing else
+    is explained so: every byte is either the journal's or zero, and the first event that differs either lacks a part of
+    what every event has (its place on the tape, its kind, its time), or is zero from some byte to its end.
+    """
+    if len(held) > len(made):
+        return False
+    found = np.frombuffer(held, dtype=np.uint8)
+    differing = np.flatnonzero(found != np.frombuffer(made, dtype=np.uint8, count=len(held)))
+    if not len(differing) or np.any(found[differing]):
+        return False
+    first = int(differing[0])
+    start = first // EVENT_BYTES * EVENT_BYTES
+    limit = start + EVENT_BYTES
+    (was,) = np.frombuffer(held[start:limit], dtype=EVENT)
+    (now,) = np.frombuffer(made[start:limit], dtype=EVENT)
+    lacks = any(was[name] != now[name] for name in ("tape_seq", "kind", "venue_time"))
+    return lacks or not np.any(found[first:limit])
 
 
 def _same_bytes(left: bytes, right: bytes) -> int:

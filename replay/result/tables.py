@@ -389,7 +389,13 @@ class TableWriter:
         finally:
             self._stream = None
             if self._owns_file:
-                self._file.close()
+                self._close_file()
+
+    def _close_file(self) -> None:
+        try:
+            self._file.close()  # tries once more to write what a full disk had refused
+        except OSError as error:
+            raise _disk_error(error, self._place) from error
 
     def _write(self, part: Table) -> None:
         self._started = True

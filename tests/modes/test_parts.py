@@ -19,7 +19,7 @@ from replay.events import EQUITY, EVENT, EventKind
 from replay.pipeline.beats import ALL_VENUES, ClockBeats
 from replay.pipeline.outbox import Effects, Outbox
 from replay.pipeline.pacing import SPEED_STEPS, PlayControls, ReleaseErrors, TapePacer, check_speed
-from replay.pipeline.sinks import Collector, EventLog
+from replay.pipeline.sinks import Collector, EventLog, is_torn_end
 from replay.pipeline.stop import Stop, stop_on_signals
 from replay.records import Kind
 
@@ -108,6 +108,26 @@ def test_an_event_log_that_differs_is_rewritten_from_there(tmp_path: Path) -> No
     log.close()
     assert path.read_bytes() == whole
     assert log.rewritten_from == 5
+
+
+def test_an_event_log_whose_end_never_reached_the_disk_is_torn_and_one_with_other_events_is_not() -> None:
+    whole = some_events(10)
+    for first in (0, 128, 3 * 128 + 64, 9 * 128 + 1):
+        for size in (64, 128, 512):
+            torn = bytearray(whole)
+            torn[first : first + size] = bytes(len(torn[first : first + size]))
+            assert is_torn_end(bytes(torn), whole) == (bytes(torn) != whole), (first, size)
+    assert not is_torn_end(whole, whole), "nothing differs"
+    assert not is_torn_end(whole + bytes(128), whole), "more than the journal gives"
+    other = bytearray(whole)
+    other[5 * 128 + 12] ^= 0x0F
+    assert not is_torn_end(bytes(other), whole), "another kind"
+    free = np.frombuffer(bytearray(whole), dtype=EVENT)
+    free["quantity"] = 0
+    now = np.frombuffer(bytearray(whole), dtype=EVENT)
+    now["quantity"], now["last_size"] = 5, 7
+    free["last_size"] = 7
+    assert not is_torn_end(free.tobytes(), now.tobytes()), "an event of another size, whole up to its end"
 
 
 def ticks(*instruments: int) -> np.ndarray:

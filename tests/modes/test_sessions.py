@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -58,34 +57,6 @@ def paper(folder: Path, feed: CutFeed | None = None, **changed: object) -> Resul
 
 def log_digest(folder: Path) -> str:
     return hashlib.sha256((folder / "events" / "events.bin").read_bytes()).hexdigest()
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_and_started_again_the_event_log_is_that_of_an_undisturbed_run(tmp_path: Path) -> None:
-    dice = random.Random(time.time_ns())
-    expected = undisturbed()
-    folder = tmp_path / "s"
-    kills = 0
-    for _ in range(40):
-        process = start(folder)
-        assert process.stderr is not None and process.stdout is not None
-        process.stderr.readline()  # "session started", unless it ended before
-        if kills < 6:
-            time.sleep(dice.random() * 0.12)
-            process.kill()
-            kills += process.wait() == -signal.SIGKILL
-            process.communicate()
-            continue
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
-        assert out.split()[0] == expected
-        break
-    assert kills >= 3
-    assert log_digest(folder) == expected
-    dead = (folder / "dead-letters" / "dead-letters.ndjson").read_text().splitlines()
-    unreadable = [line for line in dead if '"unreadable"' in line]
-    assert len(unreadable) == len(set(unreadable)) == -(-ROWS // 501)
-    assert verify(folder).equal
 
 
 @pytest.mark.slow
@@ -278,33 +249,6 @@ def test_no_sink_sees_an_effect_whose_frame_is_not_durable(tmp_path: Path, monke
         rebuilt = tmp_path / f"{events}.bin"
         rerun_session(after_cut, rebuilt)
         assert rebuilt.stat().st_size // 128 >= events
-
-
-@pytest.fixture
-def small_filesystem(tmp_path: Path) -> Iterator[Path]:
-    """Mount a tmpfs of 256 KiB, where that is allowed."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a tmpfs is not allowed here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def test_a_full_disk_halts_a_session_which_goes_on_when_there_is_room(small_filesystem: Path) -> None:
-    folder = small_filesystem / "s"
-    with pytest.raises(JournalError, match="No space left") as caught:
-        paper(folder, CutFeed(market(ROWS, SEED), [20]))
-    assert caught.value.exit_code == 5
-    kept = sum(len(frame.records) for frame in JournalReader(folder / "journal").frames())
-    assert kept > 100
-    subprocess.run(["mount", "-o", "remount,size=32m", str(small_filesystem)], check=True)
-    result = paper(folder, CutFeed(market(ROWS, SEED), [20]))
-    assert result.digest == undisturbed() == log_digest(folder)
-    assert result.counts["feed"]["recovered"] >= kept
 
 
 def test_a_port_in_use_is_named_with_the_remedy(tmp_path: Path) -> None:

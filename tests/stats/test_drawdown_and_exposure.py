@@ -110,3 +110,17 @@ def test_turnover() -> None:
     assert stats.turnover(250.0, 0.0) is None
     assert stats.turnover(250.0, -1.0) is None
     assert stats.turnover(0.0, None) is None
+
+
+def test_the_average_equity_is_the_same_to_the_last_bit_however_the_points_are_cut() -> None:
+    dice = np.random.default_rng(4)
+    ts = np.cumsum(dice.integers(1, 10**9, 500))
+    equity = 1e6 + np.cumsum(dice.normal(size=500))
+    averages = set()
+    for size in (1, 7, 64, 129, 500):
+        tracker = stats.exposure.ExposureTracker()
+        for first in range(0, 500, size):
+            piece = slice(first, first + size)
+            tracker.add(ts[piece], equity[piece], np.ones(len(ts[piece])))
+        averages.add(tracker.average_equity)
+    assert len(averages) == 1

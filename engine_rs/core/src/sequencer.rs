@@ -245,7 +245,8 @@ impl Sequencer {
         if record.ts_event > record.ts_recv.saturating_add(self.setup.max_ahead) && self.setup.leap != Policy::Accept {
             return Err((Fault::Ahead, self.setup.leap));
         }
-        if record.ts_event == record.ts_recv && self.setup.gap != Policy::Accept {
+        // Not ==: a record received before its event is raised when it is admitted, and its re-run must decide the same.
+        if record.ts_event >= record.ts_recv && self.setup.gap != Policy::Accept {
             if let Some(last) = self.last_event {
                 if record.ts_event.saturating_sub(last).saturating_abs() > self.setup.max_gap {
                     return Err((Fault::Gap, self.setup.gap));

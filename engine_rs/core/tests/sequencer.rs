@@ -91,6 +91,19 @@ fn on_one_time_data_a_leap_over_the_longest_gap_halts_and_names_the_row() {
 }
 
 #[test]
+fn what_was_admitted_is_admitted_again_as_it_is() {
+    // A record received before its event is raised to one time: the re-run of a journal sees it so.
+    let mut text = quotes();
+    text.max_gap_ns = 1_000;
+    text.gap = Policy::Quarantine;
+    let batch = [quote(100, 99, 101), quote(9_000, 99, 101).received(8_990), quote(200, 99, 101)];
+    let (sequencer, verdict) = admit(&text, &batch);
+    assert_eq!(verdict.rejected, [(1, Fault::Gap)]);
+    let again = admit(&text, &verdict.changed.unwrap());
+    assert_eq!((again.0.admitted, again.1.rejected), (sequencer.admitted, vec![]));
+}
+
+#[test]
 fn an_operators_command_says_nothing_of_the_datas_time() {
     let mut text = quotes();
     text.max_gap_ns = 1_000;

@@ -1,0 +1,15 @@
+"""kill -9 at each named point of the journal, commit and sink path, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .small import hold
+
+
+@pytest.mark.slow
+def test_killed_at_each_named_point_a_session_goes_on_unchanged(tmp_path: Path) -> None:
+    totals = hold("kill-points", tmp_path)
+    assert totals["kills"] == totals["cycles"] > 30
