@@ -113,6 +113,8 @@ class KafkaSink:
         """Events that reports were made of."""
         self._pending: dict[tuple[int, int], Message] = {}
         """Messages made and not acknowledged, in order."""
+        self._earlier: set[str] = set()
+        """Processes that had published this session when this one started."""
         self._held: dict[int, tuple[int, int]] = {}
         """By partition, the last (event, part) that its tail had when the producer was made."""
         self._next_offset: dict[int, int | None] = {}
@@ -187,17 +189,17 @@ class KafkaSink:
             return Measure(f"replay_sink_{name}", text, value, kind, labels)
 
         yield measure("messages", "Messages acknowledged.", self.messages, "counter")
-        yield measure("published_bytes", "Keys and values acknowledged.", self.bytes, "counter")
+        yield measure("bytes", "Keys and values acknowledged.", self.bytes, "counter")
         yield measure("produce_errors", "Attempts to publish that failed.", self.errors, "counter")
         yield measure("retries", "Times that the way to the topic was made anew.", self.retries, "counter")
-        yield measure("outbox_events", "Events that are not published yet.", self._behind(), "gauge")
-        yield measure("outbox_messages", "Messages under way.", len(self._pending), "gauge")
-        yield measure("acknowledged_seconds", "From sending to acknowledgement.", self._latency, "histogram")
+        yield measure("queue_events", "Events that are not published yet.", self._behind(), "gauge")
+        yield measure("queue_messages", "Messages under way.", len(self._pending), "gauge")
+        yield measure("ack_seconds", "From sending to acknowledgement.", self._latency, "histogram")
         yield measure(
             "acknowledged_event", "Number of the newest event acknowledged.", self.acknowledged_event, "gauge"
         )
         yield measure("epoch", "The epoch under which is published.", self.epoch, "gauge")
-        yield measure("reachable", "1 while the broker answers.", float(self.reachable), "gauge")
+        yield measure("broker_up", "1 while the broker answers.", float(self.reachable), "gauge")
 
     def _behind(self) -> int:
         oldest = next(iter(self._pending), (self._position, 0))[0]
@@ -313,7 +315,7 @@ class KafkaSink:
         )
 
     def _check(self, tails: dict[int, PartitionTail]) -> dict[int, PartitionTail]:
-        """Refuse a topic that somebody else writes into; take an epoch above all that were."""
+        """Refuse a topic that somebody else writes into, and one in which this session has a higher epoch by now."""
         is_start = not self._opened.done()
         for number, tail in tails.items():
             if tail.foreign is not None:
@@ -341,11 +343,15 @@ class KafkaSink:
                     place=str(self._address),
                     remedy="set retention.ms=-1, and publish to a new topic",
                 )
-            others = [epoch for writer, epoch in tail.writers.items() if writer != self._writer]
             if is_start:
-                self.epoch = max(self.epoch, *(epoch + 1 for epoch in others), 1)
-            elif any(epoch >= self.epoch for epoch in others):
-                raise self._fenced(f"epoch {max(others)} stands in partition {number}")
+                # A killed process leaves its epoch behind when it had not come to its journal: equal is no rival then.
+                self._earlier.update(tail.writers)
+                rivals = [epoch for epoch in tail.writers.values() if epoch > self.epoch]
+            else:
+                others = [tail.writers[writer] for writer in tail.writers.keys() - self._earlier - {self._writer}]
+                rivals = [epoch for epoch in others if epoch >= self.epoch]
+            if rivals:
+                raise self._fenced(f"epoch {max(rivals)} stands in partition {number}")
         return tails
 
     def _fenced(self, fact: str) -> HaltError:

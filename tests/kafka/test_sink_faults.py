@@ -168,7 +168,7 @@ def test_a_copy_of_the_session_with_a_higher_epoch_stops_the_older_process(
     shutil.copytree(folder, tmp_path / "copy")
     thread, outcome = in_background(folder, {"uri": broker.uri(topic)}, pause_s=0.03)
     until(lambda: session_reports(broker.read(topic))[-1].epoch == 2)
-    session(tmp_path / "copy", {"uri": broker.uri(topic)})
+    session(tmp_path / "copy", {"uri": broker.uri(topic)}, adopt=True)
     thread.join(60)
     assert isinstance(outcome[0], HaltError)
     assert outcome[0].reason == "fenced"
@@ -186,13 +186,13 @@ def test_a_message_that_is_too_large_is_named_and_the_next_start_goes_on(
 
 
 def test_batches_adapt_to_a_topic_that_takes_only_small_ones(broker: Broker, topic: str, tmp_path: Path) -> None:
-    small = broker.create_topic(f"{topic}-small", **{"max.message.bytes": "2000"})
+    small = broker.create_topic(f"{topic}-small", config={"max.message.bytes": "2000"})
     session(tmp_path / "s", {"uri": broker.uri(small)})
     assert_topic_is_the_event_log(broker, small, tmp_path / "s")
 
 
 def test_a_topic_that_takes_no_message_of_ours_is_named(broker: Broker, topic: str, tmp_path: Path) -> None:
-    tiny = broker.create_topic(f"{topic}-tiny", **{"max.message.bytes": "500"})
+    tiny = broker.create_topic(f"{topic}-tiny", config={"max.message.bytes": "500"})
     with pytest.raises(HaltError, match=r"raise max\.message\.bytes of the topic"):
         session(tmp_path / "s", {"uri": broker.uri(tiny)})
 

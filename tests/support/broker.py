@@ -178,9 +178,9 @@ class Broker:
 
     # -- topics
 
-    def create_topic(self, name: str, partitions: int = 1, **config: str) -> str:
+    def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
         """Make a topic that keeps all it gets; give its name."""
-        new = NewTopic(name, partitions, 1, topic_configs={**TOPIC_CONFIG, **config})
+        new = NewTopic(name, partitions, 1, topic_configs={**TOPIC_CONFIG, **(config or {})})
 
         async def create(admin: AIOKafkaAdminClient) -> None:
             response = await admin.create_topics([new])
