@@ -43,8 +43,8 @@ from replay.pipeline.histogram import Histogram
 from replay.pipeline.outbox import Effects, SinkContext
 from replay.result.projections import RunScales
 
-CHUNK_EVENTS = 256
-"""Events taken from the log at a time: few enough that the session's loop is held for less than a millisecond or so."""
+CHUNK_EVENTS = 64
+"""Events taken from the log at a time: few enough that the session's loop is held for about a millisecond."""
 
 UNACKNOWLEDGED_MAX = 2_000
 """Messages that may be under way; the rest waits in the event log."""
@@ -127,6 +127,7 @@ class KafkaSink:
         self._wake: asyncio.Event
         self._opened: asyncio.Future[None]
         self._task: asyncio.Task[None] | None = None
+        self._said_full = False
         self._is_ending = False
         self._has_ended = False
         self.messages = self.bytes = self.errors = self.retries = 0
@@ -140,6 +141,11 @@ class KafkaSink:
         self._released = max(self._released, effects.limit_event)
         if self._task is not None:
             self._wake.set()
+        if self.is_full and not self._said_full and self._opened.done():
+            self._said_full = True
+            self._log.warning(
+                "too much waits for the broker: the session waits, too", sink=self.name, events=self._behind()
+            )
 
     @property
     def is_full(self) -> bool:
@@ -198,6 +204,7 @@ class KafkaSink:
         yield measure(
             "acknowledged_event", "Number of the newest event acknowledged.", self.acknowledged_event, "gauge"
         )
+        yield measure("full", "1 while the session waits for this sink.", float(self.is_full), "gauge")
         yield measure("epoch", "The epoch under which is published.", self.epoch, "gauge")
         yield measure("broker_up", "1 while the broker answers.", float(self.reachable), "gauge")
 
@@ -265,6 +272,7 @@ class KafkaSink:
         if not self._opened.done():
             self._opened.set_result(None)
         elif not self.reachable:
+            self._said_full = False
             self._log.info("the sink publishes again", sink=self.name, events=self._behind())
         self.reachable = True
 
