@@ -21,11 +21,14 @@ import msgspec
 
 from replay.config import DurationText, RunConfig, TimeText, resolved
 from replay.config.run_config import locate
+from replay.control import let_operators_in, risk_switches
+from replay.control import outcome as control_outcome
 from replay.errors import ConfigError, EngineMissing, HaltError, StrategyError, UsageError
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.merge import merge
 from replay.feeds.warmup import Warmup
 from replay.health import Health, SessionInfo, State
+from replay.logs import logger
 from replay.metrics import RunCollector, write_file
 from replay.pipeline.beats import QUIET_NS, ClockBeats
 from replay.pipeline.histogram import LOOP_SECONDS, Histogram
@@ -33,6 +36,7 @@ from replay.pipeline.journal import Journal, JournalReader, last_epoch
 from replay.pipeline.outbox import Outbox, Sink, SinkContext
 from replay.pipeline.pacing import Pacer, PlayControls, Speed, TapePacer
 from replay.pipeline.pipeline import Pipeline, ProgressCall, Window
+from replay.pipeline.risk import RiskSwitches
 from replay.pipeline.sinks import EventLog
 from replay.pipeline.stop import Stop, stop_on_signals
 from replay.records import as_bytes, from_bytes
@@ -206,10 +210,14 @@ async def paper_async(
             )
             for note in (*opened.notes, *recovery.notes):
                 log.warning(note)
+            control = let_operators_in(
+                plan.config, opened_session, run.pipeline, run_name=plan.name, log=logs.logger("control")
+            )
             signals = stop_on_signals(run.pipeline.stop) if host is None else contextlib.nullcontext()
             with run.ending(), signals:
-                run.begins()
-                await run.pipeline.run_async()
+                async with control:
+                    run.begins()
+                    await run.pipeline.run_async()
                 await run.pipeline.outbox.drain()
             result = run.result()
         log.info(
@@ -219,6 +227,7 @@ async def paper_async(
             events=run.pipeline.outbox.events,
             digest=result.digest,
             interrupted=result.interrupted,
+            stopped_by=run.pipeline.stopped_by,
             journal_bytes=journal.counters.bytes_written,
         )
         return result
@@ -374,7 +383,7 @@ class _Run:
         }
 
     def _extra(self) -> dict[str, Any]:
-        extra: dict[str, Any] = {"mode": self.opened.mode}
+        extra: dict[str, Any] = {"mode": self.opened.mode, **control_outcome(self.pipeline)}
         pacer = self.pipeline.pacer
         if isinstance(pacer, TapePacer) and pacer.errors.count:
             extra["release_error_seconds"] = {
@@ -484,6 +493,7 @@ def _folder_run(
     dead_letters = DeadLetterWriter(None if out is None else out / DEAD_LETTERS_FILE)
     pipeline = _pipeline(opened, outbox, builder, dead_letters, progress, stop or Stop())
     pipeline.pacer = None if pacer is None else pacer(outbox)
+    _watch(pipeline, risk_switches(opened.plan.config, opened.engine))
     return _Run(opened, pipeline, builder, dead_letters, _info(opened), out)
 
 
@@ -496,7 +506,16 @@ def _session_run(opened: _Opened, session: Session, *, progress: ProgressCall | 
     pipeline = _pipeline(opened, Outbox(sinks), builder, dead_letters, progress, stop)
     if opened.feed.live and opened.feed.receive_time == "stamp":
         pipeline.beats = _beats(opened)
+    _watch(
+        pipeline,
+        risk_switches(opened.plan.config, opened.engine, session=session, is_live=opened.feed.live, log=logger("risk")),
+    )
     return _Run(opened, pipeline, builder, dead_letters, _info(opened), session.folder, event_log=event_log)
+
+
+def _watch(pipeline: Pipeline, risk: RiskSwitches) -> None:
+    pipeline.risk = risk
+    pipeline.extra_measured.append(risk)
 
 
 def _builder(opened: _Opened, folder: Path | None, *, keeps_events: bool) -> ResultBuilder:
@@ -697,6 +716,7 @@ def rerun_session(folder: Path, events: Path) -> Names:
     pipeline = Pipeline(
         feed=feed, sequencer=sequencer_class(setup), engine=engine, outbox=outbox, dead_letters=DeadLetterWriter(None)
     )
+    pipeline.ends_on_stop = False  # what came after it is on the tape, too
     try:
         with contextlib.suppress(StrategyError, HaltError):
             pipeline.run()
