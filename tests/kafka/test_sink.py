@@ -112,8 +112,8 @@ def test_a_sink_of_ones_own_plugs_in_by_its_scheme_and_gets_every_event_once(
             return namespace["open_sink"]
 
     entries = {"fills": Entry()}
-    monkeypatch.setattr(registry, "_entry_points", lambda group: entries if group == registry.SINK_GROUP else {})
-    sink = {"uri": f"fills:{tmp_path / 'fills.txt'}"}
+    monkeypatch.setattr(registry, "_entry_points", lambda group: entries if group == "replay.sinks" else {})
+    sink = {"uri": f"fills://{tmp_path / 'fills.txt'}"}
     session(tmp_path / "s", sink, rows=ROWS // 2)
     session(tmp_path / "s", sink)
     events = events_of(tmp_path / "s")
@@ -124,7 +124,7 @@ def test_a_sink_of_ones_own_plugs_in_by_its_scheme_and_gets_every_event_once(
 
 
 def test_a_sink_without_an_adapter_and_a_run_that_is_no_session_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no sink 'kafak'") as caught:
+    with pytest.raises(ConfigError, match="there is no sink for 'kafak:") as caught:
         session(tmp_path / "s", {"uri": "kafak://127.0.0.1:9092/topic"})
     assert "did you mean 'kafka'" in str(caught.value)
     with pytest.raises(UsageError, match=r"backtest publishes nothing, and the run file has a \[\[sink\]\]"):
