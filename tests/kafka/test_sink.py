@@ -11,7 +11,7 @@ from support.broker import Broker
 
 import replay
 from replay.adapters import registry
-from replay.adapters.kafka.reports import decimal_text, schemas_markdown
+from replay.adapters.kafka.reports import Fill, PositionReport, decimal_text, schemas_markdown
 from replay.errors import ConfigError, UsageError
 from replay.events import EVENT_BYTES, EventKind
 
@@ -141,3 +141,19 @@ def test_decimals_are_written_exactly() -> None:
         "0.000", "0.005", "-0.005", "1.234", "-123.456", "1" + "0" * 37 + ".000",
     ]  # fmt: skip
     assert (decimal_text(-7, 0), decimal_text(0, 0)) == ("-7", "0")
+
+
+def test_published_fills_and_positions_are_those_of_the_result(broker: Broker, topic: str, tmp_path: Path) -> None:
+    result = session(tmp_path / "s", {"uri": broker.uri(topic)})
+    reports = [row[2] for row in published(broker.read(topic))[0]]
+    fills = [report for report in reports if isinstance(report, Fill)]
+    table = result.fills.to_dict()
+    numbers = [(fill.order_id, float(fill.price), float(fill.size), float(fill.fee)) for fill in fills]
+    columns = [table[name] for name in ("order_id", "price", "size", "fee")]
+    assert numbers == list(zip(*columns, strict=True))
+    assert [(fill.symbol, fill.side) for fill in fills] == list(zip(table["symbol"], table["side"], strict=True))
+    last: dict[str, PositionReport] = {r.symbol: r for r in reports if isinstance(r, PositionReport)}
+    rows = result.positions.to_dict()
+    told = dict(zip(rows["symbol"], zip(rows["quantity"], rows["realised"], rows["fees"], strict=True), strict=True))
+    assert {s: (float(r.quantity), float(r.realised), float(r.fees or "nan")) for s, r in last.items()} == told
+    assert len(fills) > 10
