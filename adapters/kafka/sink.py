@@ -57,6 +57,9 @@ RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 CONNECT_S = 10.0
 """How long a broker may take to answer at the start, before its address is called wrong."""
 
+MISSING_S = 2.0
+"""How long a topic may be missing before it is said to be."""
+
 PROBE_S = 1.0
 """How often it is asked whether the broker still answers while messages are under way."""
 
@@ -305,11 +308,16 @@ class KafkaSink:
     async def _find_topic(self, consumer: AIOKafkaConsumer) -> int:
         await consumer._client.set_topics([self._address.topic])
         cluster = consumer._client.cluster
-        if self._address.topic in cluster.unauthorized_topics:
-            raise broker_fault(_unauthorized(), self._address, self._spec.kafka) or missing_topic(self._address)
-        numbers = cluster.partitions_for_topic(self._address.topic)
-        if not numbers:
-            raise missing_topic(self._address)
+        patience_s = time.monotonic() + MISSING_S
+        while not (numbers := cluster.partitions_for_topic(self._address.topic)):
+            if self._address.topic in cluster.unauthorized_topics:
+                raise broker_fault(_unauthorized(), self._address, self._spec.kafka) or missing_topic(self._address)
+            if time.monotonic() > patience_s:  # until then: a broker that has just come back may know no topic yet
+                if self._opened.done():
+                    raise KafkaError(f"the topic {self._address.topic} is not there")
+                raise missing_topic(self._address)
+            await asyncio.sleep(RETRY_S[0])
+            await consumer._client.force_metadata_update()
         return len(numbers)
 
     async def _tails(self, consumer: AIOKafkaConsumer) -> dict[int, PartitionTail]:

@@ -345,13 +345,13 @@ def blocking(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    await consumer._client.force_metadata_update()
-    numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
-        await consumer._client.add_topic(topic)
-        numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
-        raise LookupError(f"there is no topic {topic}")
+    deadline_s = time.monotonic() + 3.0
+    await consumer._client.add_topic(topic)
+    while not (numbers := consumer.partitions_for_topic(topic)):
+        if time.monotonic() > deadline_s:  # until then: a broker that was paused may know no topic yet
+            raise LookupError(f"there is no topic {topic}")
+        await asyncio.sleep(0.1)
+        await consumer._client.force_metadata_update()
     return [TopicPartition(topic, number) for number in sorted(numbers)]
 
 
