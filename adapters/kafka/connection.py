@@ -6,10 +6,8 @@ May not live here: topics, offsets and messages.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import ssl
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,18 +23,15 @@ from aiokafka.errors import (
 )
 from aiokafka.helpers import create_ssl_context
 
+from replay.adapters.kafka.noise import quiet
 from replay.config.sections import Kafka
 from replay.errors import ConfigError
-from replay.logs import REDACTED, logger
+from replay.logs import REDACTED
 
 if TYPE_CHECKING:
     from replay.adapters.kafka.address import TopicAddress
 
 CLIENT_ID = "replay"
-LOG_EVERY_S = 10.0
-"""A client of a broker that is away would write 80 lines a second."""
-
-
 DIAGNOSIS_S = 3.0
 """How long a connection may take that is only to show why others fail."""
 
@@ -64,7 +59,7 @@ def client_options(address: TopicAddress, kafka: Kafka | None) -> dict[str, Any]
 
     Secrets and certificates are read now, at connection time. Raises ConfigError where one is missing or unreadable.
     """
-    limit_client_logs()
+    quiet()
     settings = kafka or Kafka()
     options: dict[str, Any] = {
         "bootstrap_servers": address.servers,
@@ -156,33 +151,6 @@ def missing_topic(address: TopicAddress) -> ConfigError:
     )
 
 
-def limit_client_logs() -> None:
-    """Let the client's own warnings through at most now and then, in the form of our logs."""
-    client = logging.getLogger("aiokafka")
-    if not any(isinstance(handler, _LimitedLog) for handler in client.handlers):
-        client.addHandler(_LimitedLog(logging.WARNING))
-        client.propagate = False
-        logging.getLogger("aiokafka.conn").setLevel(logging.INFO)  # below, it would write logins with their passwords
-
-
-class _LimitedLog(logging.Handler):
-    """Passes one line per logger and time on, and counts those that it kept."""
-
-    def __init__(self, level: int) -> None:
-        super().__init__(level)
-        self._next_s: dict[str, float] = {}
-        self._kept: dict[str, int] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Pass a line on, or count it."""
-        now_s = time.monotonic()
-        if now_s < self._next_s.get(record.name, 0.0):
-            self._kept[record.name] = self._kept.get(record.name, 0) + 1
-            return
-        self._next_s[record.name] = now_s + LOG_EVERY_S
-        logger("kafka").warning(record.getMessage(), logger=record.name, kept=self._kept.pop(record.name, 0))
-
-
 def _ssl_context(settings: Kafka) -> ssl.SSLContext:
     password = _secret(settings, "key_password", required=False)
     for key in ("ca_file", "certificate_file", "key_file"):
@@ -249,7 +217,6 @@ __all__ = [
     "broker_fault",
     "client_options",
     "connection_fault",
-    "limit_client_logs",
     "missing_topic",
     "unreachable",
 ]

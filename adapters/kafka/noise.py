@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import time
 
+from replay.logs import logger
+
 EVERY_SECONDS = 30.0
 _TEXTS_MAX = 256
 _NAMES = (
@@ -45,6 +47,14 @@ class OnceInAWhile(logging.Filter):
         return True
 
 
+class _OwnLog(logging.Handler):
+    """Writes the library's lines in the form of ours, which takes secrets out."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        logger("kafka").warning(record.getMessage(), logger=record.name)
+
+
 _FILTER = OnceInAWhile()
 
 
@@ -52,3 +62,8 @@ def quiet() -> None:
     """Put the filter on the library's loggers; may be called again."""
     for name in _NAMES:
         logging.getLogger(name).addFilter(_FILTER)
+    library = logging.getLogger("aiokafka")
+    if not any(isinstance(handler, _OwnLog) for handler in library.handlers):
+        library.addHandler(_OwnLog(logging.WARNING))
+        library.propagate = False
+    logging.getLogger("aiokafka.conn").setLevel(logging.INFO)  # below, it writes logins with their passwords

@@ -5,14 +5,14 @@ May not live here: topics, partitions and when anything is sent. The same events
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
-from replay.events import ABSENT, FLAG_UNSIZED, EventKind, amount
+from replay.events import ABSENT, EVENT, FLAG_UNSIZED, EventKind
 from replay.records import Side
 from replay.result.positions import Position
 from replay.result.projections import LIQUIDITIES, ORDER_TYPES, SIDES, TIMES_IN_FORCE, RunScales, ValueScale
@@ -172,6 +172,10 @@ KIND_OF = {Order: "orders", Fill: "fills", PositionReport: "positions", SessionR
 """The word in `kinds` of [[sink]] for each schema."""
 
 
+_Event: Any = namedtuple("_Event", list(EVENT.names or ()))  # type: ignore[misc]  # noqa: PYI024 (the layout's own names)
+"""One event as Python numbers; reading them from a numpy row one by one would take ten times as long."""
+
+
 class EventReport(NamedTuple):
     """A report and which event made it: (number of the event in the log, part) grows within every partition."""
 
@@ -191,64 +195,66 @@ class Reporter:
 
     def reports(self, first_event: int, events: NDArray[Any]) -> Iterator[EventReport]:
         """Give the reports of events; postings have none, a fill has two."""
-        for row in np.flatnonzero(events["kind"] != EventKind.POSTING).tolist():
-            event = events[row]
-            if event["kind"] == EventKind.FILL:
+        for row, values in enumerate(events.tolist()):
+            event: Any = _Event._make(values)
+            if event.kind == EventKind.POSTING:
+                continue
+            if event.kind == EventKind.FILL:
                 yield EventReport(first_event + row, 0, self._fill(event))
                 yield EventReport(first_event + row, 1, self._position(event))
             else:
                 yield EventReport(first_event + row, 0, self._order(event))
 
     def _order(self, event: Any) -> Order:
-        scale = self._scales.instruments[event["instrument"]]
-        reason = int(event["reason"])
+        scale = self._scales.instruments[event.instrument]
+        reason = event.reason
         return Order(
             **self._common(event),
-            seen_ns=_present(event["answer_time"]),
-            order_id=int(event["order_id"]),
-            event=ORDER_EVENTS[EventKind(int(event["kind"]))],
-            side=SIDES[event["side"]],
-            order_type=ORDER_TYPES[event["order_type"]],
-            time_in_force=TIMES_IN_FORCE[event["time_in_force"]],
-            quantity=decimal_text(int(event["quantity"]), scale.size_decimals),
-            filled=decimal_text(int(event["filled"]), scale.size_decimals),
-            limit=_price(event["limit"], scale.price_decimals),
-            trigger=_price(event["trigger"], scale.price_decimals),
-            expire_ns=_present(event["expire"]),
+            seen_ns=_present(event.answer_time),
+            order_id=event.order_id,
+            event=ORDER_EVENTS[EventKind(event.kind)],
+            side=SIDES[event.side],
+            order_type=ORDER_TYPES[event.order_type],
+            time_in_force=TIMES_IN_FORCE[event.time_in_force],
+            quantity=decimal_text(event.quantity, scale.size_decimals),
+            filled=decimal_text(event.filled, scale.size_decimals),
+            limit=_price(event.limit, scale.price_decimals),
+            trigger=_price(event.trigger, scale.price_decimals),
+            expire_ns=_present(event.expire),
             reason=reason_name(reason) if reason else None,
         )
 
     def _fill(self, event: Any) -> Fill:
         scales = self._scales
-        scale = scales.instruments[event["instrument"]]
-        currency = int(event["currency"])
+        scale = scales.instruments[event.instrument]
+        currency = event.currency
         return Fill(
             **self._common(event),
-            seen_ns=_present(event["answer_time"]),
-            order_id=int(event["order_id"]),
-            side=SIDES[event["side"]],
-            price=decimal_text(int(event["last_price"]), scale.price_decimals),
-            size=decimal_text(int(event["last_size"]), scale.size_decimals),
-            quantity=decimal_text(int(event["quantity"]), scale.size_decimals),
-            filled=decimal_text(int(event["filled"]), scale.size_decimals),
-            fee=decimal_text(amount(event), scales.ledger_scales[currency]),
+            seen_ns=_present(event.answer_time),
+            order_id=event.order_id,
+            side=SIDES[event.side],
+            price=decimal_text(event.last_price, scale.price_decimals),
+            size=decimal_text(event.last_size, scale.size_decimals),
+            quantity=decimal_text(event.quantity, scale.size_decimals),
+            filled=decimal_text(event.filled, scale.size_decimals),
+            fee=decimal_text(_amount(event), scales.ledger_scales[currency]),
             fee_currency=scales.currencies[currency],
-            liquidity=LIQUIDITIES[event["liquidity"]],
-            unsized=bool(event["flags"] & FLAG_UNSIZED),
+            liquidity=LIQUIDITIES[event.liquidity],
+            unsized=bool(event.flags & FLAG_UNSIZED),
         )
 
     def _position(self, event: Any) -> PositionReport:
-        instrument = int(event["instrument"])
-        key = (int(event["strategy"]), instrument)
+        instrument = event.instrument
+        key = (event.strategy, instrument)
         value = self._values[instrument]
         position = self._positions.get(key)
         if position is None:
             position = self._positions[key] = Position(value.factor)
-        price = int(event["last_price"])
-        fee = value.fee(amount(event), int(event["currency"]), price)
+        price = event.last_price
+        fee = value.fee(_amount(event), event.currency, price)
         if fee is None:
             self._unvalued.add(key)
-        after = position.fill(bool(event["side"] == Side.BUY), price, int(event["last_size"]), fee or 0)[-1]
+        after = position.fill(bool(event.side == Side.BUY), price, event.last_size, fee or 0)[-1]
         places = len(str(value.unit)) - 1
         return PositionReport(
             **self._common(event),
@@ -261,11 +267,11 @@ class Reporter:
 
     def _common(self, event: Any) -> dict[str, Any]:
         return {
-            "seq": int(event["tape_seq"]),
-            "index": int(event["index"]),
-            "time_ns": int(event["venue_time"]),
-            "strategy": self._scales.strategies[event["strategy"]],
-            "symbol": self._scales.symbols[event["instrument"]],
+            "seq": event.tape_seq,
+            "index": event.index,
+            "time_ns": event.venue_time,
+            "strategy": self._scales.strategies[event.strategy],
+            "symbol": self._scales.symbols[event.instrument],
         }
 
 
@@ -301,6 +307,10 @@ def _type_name(kind: Any) -> str:
     if kind in names:
         return names[kind]
     return " or ".join(names.get(part, "null") for part in kind.__args__)
+
+
+def _amount(event: Any) -> int:
+    return int((event.amount_high << 64) | event.amount_low)
 
 
 def _present(value: Any) -> int | None:

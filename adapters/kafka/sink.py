@@ -43,8 +43,8 @@ from replay.pipeline.histogram import Histogram
 from replay.pipeline.outbox import Effects, SinkContext
 from replay.result.projections import RunScales
 
-CHUNK_EVENTS = 256
-"""Events taken from the log at a time: few enough that the session's loop is held for less than a millisecond or so."""
+CHUNK_EVENTS = 64
+"""Events taken from the log at a time: few enough that the session's loop is held for about a millisecond."""
 
 UNACKNOWLEDGED_MAX = 2_000
 """Messages that may be under way; the rest waits in the event log."""
@@ -56,6 +56,9 @@ RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 CONNECT_S = 10.0
 """How long a broker may take to answer at the start, before its address is called wrong."""
+
+MISSING_S = 2.0
+"""How long a topic may be missing before it is said to be."""
 
 PROBE_S = 1.0
 """How often it is asked whether the broker still answers while messages are under way."""
@@ -113,6 +116,8 @@ class KafkaSink:
         """Events that reports were made of."""
         self._pending: dict[tuple[int, int], Message] = {}
         """Messages made and not acknowledged, in order."""
+        self._earlier: set[str] = set()
+        """Processes that had published this session when this one started."""
         self._held: dict[int, tuple[int, int]] = {}
         """By partition, the last (event, part) that its tail had when the producer was made."""
         self._next_offset: dict[int, int | None] = {}
@@ -125,6 +130,7 @@ class KafkaSink:
         self._wake: asyncio.Event
         self._opened: asyncio.Future[None]
         self._task: asyncio.Task[None] | None = None
+        self._said_full = False
         self._is_ending = False
         self._has_ended = False
         self.messages = self.bytes = self.errors = self.retries = 0
@@ -138,6 +144,11 @@ class KafkaSink:
         self._released = max(self._released, effects.limit_event)
         if self._task is not None:
             self._wake.set()
+        if self.is_full and not self._said_full and self._opened.done():
+            self._said_full = True
+            self._log.warning(
+                "too much waits for the broker: the session waits, too", sink=self.name, events=self._behind()
+            )
 
     @property
     def is_full(self) -> bool:
@@ -187,17 +198,18 @@ class KafkaSink:
             return Measure(f"replay_sink_{name}", text, value, kind, labels)
 
         yield measure("messages", "Messages acknowledged.", self.messages, "counter")
-        yield measure("published_bytes", "Keys and values acknowledged.", self.bytes, "counter")
+        yield measure("bytes", "Keys and values acknowledged.", self.bytes, "counter")
         yield measure("produce_errors", "Attempts to publish that failed.", self.errors, "counter")
         yield measure("retries", "Times that the way to the topic was made anew.", self.retries, "counter")
-        yield measure("outbox_events", "Events that are not published yet.", self._behind(), "gauge")
-        yield measure("outbox_messages", "Messages under way.", len(self._pending), "gauge")
-        yield measure("acknowledged_seconds", "From sending to acknowledgement.", self._latency, "histogram")
+        yield measure("queue_events", "Events that are not published yet.", self._behind(), "gauge")
+        yield measure("queue_messages", "Messages under way.", len(self._pending), "gauge")
+        yield measure("ack_seconds", "From sending to acknowledgement.", self._latency, "histogram")
         yield measure(
             "acknowledged_event", "Number of the newest event acknowledged.", self.acknowledged_event, "gauge"
         )
+        yield measure("full", "1 while the session waits for this sink.", float(self.is_full), "gauge")
         yield measure("epoch", "The epoch under which is published.", self.epoch, "gauge")
-        yield measure("reachable", "1 while the broker answers.", float(self.reachable), "gauge")
+        yield measure("broker_up", "1 while the broker answers.", float(self.reachable), "gauge")
 
     def _behind(self) -> int:
         oldest = next(iter(self._pending), (self._position, 0))[0]
@@ -263,6 +275,7 @@ class KafkaSink:
         if not self._opened.done():
             self._opened.set_result(None)
         elif not self.reachable:
+            self._said_full = False
             self._log.info("the sink publishes again", sink=self.name, events=self._behind())
         self.reachable = True
 
@@ -295,11 +308,16 @@ class KafkaSink:
     async def _find_topic(self, consumer: AIOKafkaConsumer) -> int:
         await consumer._client.set_topics([self._address.topic])
         cluster = consumer._client.cluster
-        if self._address.topic in cluster.unauthorized_topics:
-            raise broker_fault(_unauthorized(), self._address, self._spec.kafka) or missing_topic(self._address)
-        numbers = cluster.partitions_for_topic(self._address.topic)
-        if not numbers:
-            raise missing_topic(self._address)
+        patience_s = time.monotonic() + MISSING_S
+        while not (numbers := cluster.partitions_for_topic(self._address.topic)):
+            if self._address.topic in cluster.unauthorized_topics:
+                raise broker_fault(_unauthorized(), self._address, self._spec.kafka) or missing_topic(self._address)
+            if time.monotonic() > patience_s:  # until then: a broker that has just come back may know no topic yet
+                if self._opened.done():
+                    raise KafkaError(f"the topic {self._address.topic} is not there")
+                raise missing_topic(self._address)
+            await asyncio.sleep(RETRY_S[0])
+            await consumer._client.force_metadata_update()
         return len(numbers)
 
     async def _tails(self, consumer: AIOKafkaConsumer) -> dict[int, PartitionTail]:
@@ -313,7 +331,7 @@ class KafkaSink:
         )
 
     def _check(self, tails: dict[int, PartitionTail]) -> dict[int, PartitionTail]:
-        """Refuse a topic that somebody else writes into; take an epoch above all that were."""
+        """Refuse a topic that somebody else writes into, and one in which this session has a higher epoch by now."""
         is_start = not self._opened.done()
         for number, tail in tails.items():
             if tail.foreign is not None:
@@ -341,11 +359,15 @@ class KafkaSink:
                     place=str(self._address),
                     remedy="set retention.ms=-1, and publish to a new topic",
                 )
-            others = [epoch for writer, epoch in tail.writers.items() if writer != self._writer]
             if is_start:
-                self.epoch = max(self.epoch, *(epoch + 1 for epoch in others), 1)
-            elif any(epoch >= self.epoch for epoch in others):
-                raise self._fenced(f"epoch {max(others)} stands in partition {number}")
+                # A killed process leaves its epoch behind when it had not come to its journal: equal is no rival then.
+                self._earlier.update(tail.writers)
+                rivals = [epoch for epoch in tail.writers.values() if epoch > self.epoch]
+            else:
+                others = [tail.writers[writer] for writer in tail.writers.keys() - self._earlier - {self._writer}]
+                rivals = [epoch for epoch in others if epoch >= self.epoch]
+            if rivals:
+                raise self._fenced(f"epoch {max(rivals)} stands in partition {number}")
         return tails
 
     def _fenced(self, fact: str) -> HaltError:

@@ -14,11 +14,14 @@ from modes.market import SETTINGS, Busy, CutFeed, market
 from support.broker import Broker, Message
 
 import replay
+from replay._engine import Engine
 from replay.adapters.kafka.reports import KIND_OF, Report, Reporter, SessionReport
 from replay.adapters.kafka.sink import partition_of
 from replay.events import EVENT
 from replay.result.projections import RunScales
 from replay.result.result import Result
+from replay.session import stored_config
+from replay.setup import load_strategies
 
 ROWS = 3_000
 SEED = 3
@@ -49,15 +52,8 @@ def expected(folder: Path, partitions: int = 1, kinds: frozenset[str] | None = N
 
 def ledger_scales_of(folder: Path) -> list[int]:
     """Ask a fresh engine for the scales of its ledger."""
-    from replay._engine import Engine
-    from replay.config import load
-    from replay.session import stored_config
-
-    del load
-    config = stored_config(folder)
-    from replay.setup import load_strategies
-
-    return list(Engine((folder / "setup.json").read_bytes(), load_strategies(config)).ledger_scales())
+    setup = (folder / "setup.json").read_bytes()
+    return list(Engine(setup, load_strategies(stored_config(folder))).ledger_scales())
 
 
 def published(messages: list[Message], partitions: int = 1) -> list[list[tuple[Any, ...]]]:

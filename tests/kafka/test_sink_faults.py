@@ -168,7 +168,7 @@ def test_a_copy_of_the_session_with_a_higher_epoch_stops_the_older_process(
     shutil.copytree(folder, tmp_path / "copy")
     thread, outcome = in_background(folder, {"uri": broker.uri(topic)}, pause_s=0.03)
     until(lambda: session_reports(broker.read(topic))[-1].epoch == 2)
-    session(tmp_path / "copy", {"uri": broker.uri(topic)})
+    session(tmp_path / "copy", {"uri": broker.uri(topic)}, adopt=True)
     thread.join(60)
     assert isinstance(outcome[0], HaltError)
     assert outcome[0].reason == "fenced"
@@ -186,13 +186,13 @@ def test_a_message_that_is_too_large_is_named_and_the_next_start_goes_on(
 
 
 def test_batches_adapt_to_a_topic_that_takes_only_small_ones(broker: Broker, topic: str, tmp_path: Path) -> None:
-    small = broker.create_topic(f"{topic}-small", **{"max.message.bytes": "2000"})
+    small = broker.create_topic(f"{topic}-small", config={"max.message.bytes": "2000"})
     session(tmp_path / "s", {"uri": broker.uri(small)})
     assert_topic_is_the_event_log(broker, small, tmp_path / "s")
 
 
 def test_a_topic_that_takes_no_message_of_ours_is_named(broker: Broker, topic: str, tmp_path: Path) -> None:
-    tiny = broker.create_topic(f"{topic}-tiny", **{"max.message.bytes": "500"})
+    tiny = broker.create_topic(f"{topic}-tiny", config={"max.message.bytes": "500"})
     with pytest.raises(HaltError, match=r"raise max\.message\.bytes of the topic"):
         session(tmp_path / "s", {"uri": broker.uri(tiny)})
 
@@ -241,6 +241,58 @@ def test_a_full_outbox_makes_the_session_wait_and_a_stop_ends_the_waiting(own_br
 
     asyncio.run(run())
     assert outcome[0].interrupted
+    assert outcome[0].counts["records"] < ROWS / 2, "it waited: its feed would have ended in two seconds"
+    assert 'replay_sink_full{sink="kafka",topic="out"} 1.0' in (tmp_path / "s" / "metrics.prom").read_text()
     own_broker.resume()
     session(tmp_path / "s", {"uri": own_broker.uri("out")})
     assert_topic_is_the_event_log(own_broker, "out", tmp_path / "s")
+
+
+@pytest.mark.slow
+def test_what_a_killed_process_still_had_under_way_is_not_added_behind_its_successor(
+    own_broker: Broker, tmp_path: Path
+) -> None:
+    own_broker.create_topic("out")
+    folder = tmp_path / "s"
+    for _ in range(2):
+        process = start(folder, own_broker.uri("out"), pause_s=0.002)
+        assert process.stderr is not None
+        process.stderr.readline()
+        time.sleep(0.1)
+        own_broker.pause()  # requests now wait in the broker's sockets
+        time.sleep(0.1)
+        process.kill()
+        process.communicate()
+        successor = start(folder, own_broker.uri("out"), pause_s=0.002)
+        time.sleep(1.0)  # it has connected, and waits as well
+        own_broker.resume()  # both are answered, in whatever order
+        assert successor.stderr is not None
+        successor.stderr.readline()
+        time.sleep(0.05)
+        successor.kill()
+        successor.communicate()
+    session(folder, {"uri": own_broker.uri("out")})
+    assert_topic_is_the_event_log(own_broker, "out", folder)
+
+
+@pytest.mark.slow
+def test_processes_and_brokers_killed_in_any_order_lose_and_double_nothing(own_broker: Broker, tmp_path: Path) -> None:
+    dice = random.Random(time.time_ns())
+    name = own_broker.create_topic("wide", partitions=3)
+    folder = tmp_path / "s"
+    for _ in range(3):
+        process = start(folder, own_broker.uri(name), pause_s=0.003)
+        assert process.stderr is not None
+        process.stderr.readline()
+        time.sleep(dice.random() * 0.2)
+        if dice.random() < 0.5:
+            own_broker.kill()
+            time.sleep(dice.random() * 0.1)
+            process.kill()
+        else:
+            process.kill()
+            own_broker.kill()
+        process.communicate()
+        own_broker.start()
+    session(folder, {"uri": own_broker.uri(name)})
+    assert_topic_is_the_event_log(own_broker, name, folder, partitions=3)

@@ -178,9 +178,9 @@ class Broker:
 
     # -- topics
 
-    def create_topic(self, name: str, partitions: int = 1, **config: str) -> str:
+    def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
         """Make a topic that keeps all it gets; give its name."""
-        new = NewTopic(name, partitions, 1, topic_configs={**TOPIC_CONFIG, **config})
+        new = NewTopic(name, partitions, 1, topic_configs={**TOPIC_CONFIG, **(config or {})})
 
         async def create(admin: AIOKafkaAdminClient) -> None:
             response = await admin.create_topics([new])
@@ -345,13 +345,13 @@ def blocking(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    await consumer._client.force_metadata_update()
-    numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
-        await consumer._client.add_topic(topic)
-        numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
-        raise LookupError(f"there is no topic {topic}")
+    deadline_s = time.monotonic() + 3.0
+    await consumer._client.add_topic(topic)
+    while not (numbers := consumer.partitions_for_topic(topic)):
+        if time.monotonic() > deadline_s:  # until then: a broker that was paused may know no topic yet
+            raise LookupError(f"there is no topic {topic}")
+        await asyncio.sleep(0.1)
+        await consumer._client.force_metadata_update()
     return [TopicPartition(topic, number) for number in sorted(numbers)]
 
 
