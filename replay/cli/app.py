@@ -55,6 +55,7 @@ def build() -> App:
         name="publish",
         help="Send a tape, or any feed, to a Kafka topic; goes on after a crash.",
     )
+    app.command("replay.cli.record:record", name="record", help="Record any feed as tapes; goes on after a crash.")
     data = App(name="data", help="Convert, describe and show market data.", help_format="plaintext")
     data.command(
         "replay.cli.data:convert", name="convert", help="Convert CSV, NDJSON and captures to tapes, tapes to CSV."
