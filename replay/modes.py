@@ -15,23 +15,28 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
 from replay.config import DurationText, RunConfig, TimeText, resolved
+from replay.config.run_config import locate
+from replay.control import let_operators_in, risk_switches
+from replay.control import outcome as control_outcome
 from replay.errors import ConfigError, EngineMissing, HaltError, StrategyError, UsageError
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.merge import merge
 from replay.feeds.warmup import Warmup
 from replay.health import Health, SessionInfo, State
+from replay.logs import logger
 from replay.metrics import RunCollector, write_file
 from replay.pipeline.beats import QUIET_NS, ClockBeats
 from replay.pipeline.histogram import LOOP_SECONDS, Histogram
-from replay.pipeline.journal import Journal, JournalReader
-from replay.pipeline.outbox import Outbox, Sink
+from replay.pipeline.journal import Journal, JournalReader, last_epoch
+from replay.pipeline.outbox import Outbox, Sink, SinkContext
 from replay.pipeline.pacing import Pacer, PlayControls, Speed, TapePacer
 from replay.pipeline.pipeline import Pipeline, ProgressCall, Window
+from replay.pipeline.risk import RiskSwitches
 from replay.pipeline.sinks import EventLog
 from replay.pipeline.stop import Stop, stop_on_signals
 from replay.records import as_bytes, from_bytes
@@ -44,7 +49,7 @@ from replay.units import format_duration, format_time
 
 if TYPE_CHECKING:
     from replay._engine import Engine, Sequencer
-    from replay.config import FeedSpec
+    from replay.config import FeedSpec, SinkSpec
     from replay.feeds.feed import Feed
     from replay.feeds.tape import TapeHeader
     from replay.health import Probed
@@ -192,7 +197,7 @@ async def paper_async(
     with Session(folder, adopt=adopt) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
         run = _session_run(opened, opened_session, progress=progress, stop=stop or Stop())
         port = plan.config.metrics.port
-        async with run.serving(PAPER_METRICS_PORT if port is None else port, host):
+        async with run.serving(PAPER_METRICS_PORT if port is None else port, host), run.publishing():
             recovery, journal = await run.recover(opened_session, opened.names, options)
             log.info(
                 "session started",
@@ -205,10 +210,15 @@ async def paper_async(
             )
             for note in (*opened.notes, *recovery.notes):
                 log.warning(note)
+            control = let_operators_in(
+                plan.config, opened_session, run.pipeline, run_name=plan.name, log=logs.logger("control")
+            )
             signals = stop_on_signals(run.pipeline.stop) if host is None else contextlib.nullcontext()
             with run.ending(), signals:
-                run.begins()
-                await run.pipeline.run_async()
+                async with control:
+                    run.begins()
+                    await run.pipeline.run_async()
+                await run.pipeline.outbox.drain()
             result = run.result()
         log.info(
             "session ended",
@@ -217,6 +227,7 @@ async def paper_async(
             events=run.pipeline.outbox.events,
             digest=result.digest,
             interrupted=result.interrupted,
+            stopped_by=run.pipeline.stopped_by,
             journal_bytes=journal.counters.bytes_written,
         )
         return result
@@ -298,6 +309,23 @@ class _Run:
             self.served_port = server.port
             yield
 
+    @contextlib.asynccontextmanager
+    async def publishing(self) -> AsyncIterator[None]:
+        """Keep the sinks with connections open; they get what was decided also where the run fails."""
+        outbox = self.pipeline.outbox
+        try:
+            await outbox.open()
+        except BaseException as error:
+            self.info.state = State.FAILED
+            self._keep_partial(error)
+            raise
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                await outbox.drain()
+            raise
+
     async def recover(self, session: Session, names: Names, options: dict[str, Any]) -> tuple[Recovery, Journal]:
         """Bring the session to where its journal ends, and open the journal for what comes."""
         assert self.event_log is not None
@@ -355,7 +383,7 @@ class _Run:
         }
 
     def _extra(self) -> dict[str, Any]:
-        extra: dict[str, Any] = {"mode": self.opened.mode}
+        extra: dict[str, Any] = {"mode": self.opened.mode, **control_outcome(self.pipeline)}
         pacer = self.pipeline.pacer
         if isinstance(pacer, TapePacer) and pacer.errors.count:
             extra["release_error_seconds"] = {
@@ -409,6 +437,11 @@ def _opened(plan: Plan, mode: str, *, session: Session | None = None) -> Iterato
     started_s = time.perf_counter()
     engine_class, sequencer_class = _engine_classes()
     config = plan.config
+    if config.sink and session is None:
+        raise UsageError(
+            f"{mode} publishes nothing, and the run file has a [[sink]] ({config.sink[0].uri})",
+            remedy="only sessions publish: use `replay paper`, or leave the sinks out: --set sink=[]",
+        )
     feeds = list(plan.feeds) if plan.feeds is not None else [open_feed(spec, config) for spec in config.feed]
     live = [feed for feed in feeds if feed.live]
     if live and session is None:
@@ -460,6 +493,7 @@ def _folder_run(
     dead_letters = DeadLetterWriter(None if out is None else out / DEAD_LETTERS_FILE)
     pipeline = _pipeline(opened, outbox, builder, dead_letters, progress, stop or Stop())
     pipeline.pacer = None if pacer is None else pacer(outbox)
+    _watch(pipeline, risk_switches(opened.plan.config, opened.engine))
     return _Run(opened, pipeline, builder, dead_letters, _info(opened), out)
 
 
@@ -467,12 +501,21 @@ def _session_run(opened: _Opened, session: Session, *, progress: ProgressCall | 
     """Assemble a session; its journal is opened once it is recovered."""
     builder = _builder(opened, session.events_folder, keeps_events=False)
     event_log = EventLog(session.events_folder / EVENTS_FILE, keep=True, disk=session.disk)
-    sinks: list[Sink] = [event_log, _ResultSink(builder)]
+    sinks: list[Sink] = [event_log, _ResultSink(builder), *_plugged_sinks(opened, session, stop)]
     dead_letters = DeadLetterWriter(None)  # the session's file is opened where its journal says that it ends
     pipeline = _pipeline(opened, Outbox(sinks), builder, dead_letters, progress, stop)
     if opened.feed.live and opened.feed.receive_time == "stamp":
         pipeline.beats = _beats(opened)
+    _watch(
+        pipeline,
+        risk_switches(opened.plan.config, opened.engine, session=session, is_live=opened.feed.live, log=logger("risk")),
+    )
     return _Run(opened, pipeline, builder, dead_letters, _info(opened), session.folder, event_log=event_log)
+
+
+def _watch(pipeline: Pipeline, risk: RiskSwitches) -> None:
+    pipeline.risk = risk
+    pipeline.extra_measured.append(risk)
 
 
 def _builder(opened: _Opened, folder: Path | None, *, keeps_events: bool) -> ResultBuilder:
@@ -540,10 +583,39 @@ def _between(plan: Plan, from_ns: int | None, until_ns: int | None) -> Plan:
 
 def open_feed(spec: FeedSpec, config: RunConfig) -> Feed:
     """Open a feed of a configuration with the adapter that its URI names; adapters plug in, so it is found by name."""
-    if spec.kafka is None and spec.scheme == "kafka":
-        spec = msgspec.structs.replace(spec, kafka=config.kafka)
-    feed: Feed = import_module("replay.adapters.registry").open_feed(spec, config.instrument, config.base_dir)
+    registry = import_module("replay.adapters.registry")
+    feed: Feed = registry.open_feed(_with_kafka(spec, config), config.instrument, config.base_dir)
     return feed
+
+
+def _plugged_sinks(opened: _Opened, session: Session, stop: Stop) -> list[Sink]:
+    """Make the sinks that the run file names; each is found by its scheme, since sinks plug in."""
+    config = opened.plan.config
+    if not config.sink:
+        return []
+    assert session.manifest is not None, "settle comes first"
+    context = SinkContext(
+        session=session.manifest.id,
+        name=opened.plan.name,
+        epoch=session.next_epoch(last_epoch(session.journal_folder)),
+        setup=opened.setup,
+        ledger_scales=opened.engine.ledger_scales(),
+        events_path=session.events_folder / EVENTS_FILE,
+        wake=stop.request,
+    )
+    registry = import_module("replay.adapters.registry")
+    return [registry.open_sink(_with_kafka(spec, config), context) for spec in config.sink]
+
+
+SpecT = TypeVar("SpecT", "FeedSpec", "SinkSpec")
+
+
+def _with_kafka(spec: SpecT, config: RunConfig) -> SpecT:
+    """Give a kafka: feed or sink what it is to know of the brokers, with paths that start at the run file."""
+    if spec.scheme != "kafka":
+        return spec
+    kafka = spec.kafka if spec.kafka is not None else config.kafka
+    return msgspec.structs.replace(spec, kafka=kafka.located(lambda path: locate(path, config.base_dir)))
 
 
 def _trading_start(config: RunConfig, feed: Feed, session: Session | None) -> int | None:
@@ -644,6 +716,7 @@ def rerun_session(folder: Path, events: Path) -> Names:
     pipeline = Pipeline(
         feed=feed, sequencer=sequencer_class(setup), engine=engine, outbox=outbox, dead_letters=DeadLetterWriter(None)
     )
+    pipeline.ends_on_stop = False  # what came after it is on the tape, too
     try:
         with contextlib.suppress(StrategyError, HaltError):
             pipeline.run()

@@ -5,6 +5,7 @@ May not live here: the loop that takes new records; starting a session is recove
     session.toml    resolved configuration, versions, hashes; written once
     setup.json      the engine's setup; written once
     lock            held by the process that runs the session
+    control.sock    where it takes commands while it runs
     journal/        segments of frames: the tape, cursors, digests
     events/         events.bin, result.json and the Arrow files: rebuilt from the journal at each start
     dead-letters/   what is not on the tape
@@ -38,6 +39,7 @@ from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Batch, StoredFeed
 from replay.feeds.tape import TapeHeader
 from replay.health import RecoveryProgress
+from replay.pipeline.control import SOCKET_FILE
 from replay.pipeline.journal import Frame, Journal, JournalReader, segment_paths
 from replay.pipeline.outbox import Effects
 from replay.pipeline.pipeline import FrameCursor, Pipeline
@@ -54,10 +56,13 @@ SETUP_FILE = "setup.json"
 LOCK_FILE = "lock"
 EVENTS_FILE = "events.bin"
 
-FREE_SECTIONS = ("metrics", "log", "kafka")
+FREE_SECTIONS = ("metrics", "log", "kafka", "sink", "control")
 """Sections of the run file that a session may change from start to start: nothing on the tape depends on them."""
 
-_OWN_NAMES = frozenset({SETUP_FILE, LOCK_FILE, "journal", "events", "dead-letters", "metrics.prom"})
+FREE_SWITCHES = ("stale_feed", "clock_jump", "disk")
+"""Risk switches that a session may change likewise: what they do is on the tape."""
+
+_OWN_NAMES = frozenset({SETUP_FILE, LOCK_FILE, SOCKET_FILE, "journal", "events", "dead-letters", "metrics.prom"})
 
 
 @dataclass(frozen=True)
@@ -209,8 +214,7 @@ class Session:
         journal = Journal(
             self.journal_folder,
             segment=reader.segments,
-            # What was copied may go on, too: the adopted one is ahead of it, and other systems refuse the lower epoch.
-            epoch=reader.epoch + (2 if self.is_adopted else 1),
+            epoch=self.next_epoch(reader.epoch),
             setup_digest=self.manifest.setup_digest,
             disk=self.disk,
             guard=self.check_lock,
@@ -227,6 +231,10 @@ class Session:
     def open_dead_letters(self, keep_bytes: int) -> DeadLetterWriter:
         """Open the dead letters with those that the journal knows of; what came after is found again by the feed."""
         return DeadLetterWriter(self.dead_letters_path, keep_bytes=keep_bytes, disk=self.disk)
+
+    def next_epoch(self, last: int) -> int:
+        """Give the epoch of this start. What was copied may go on, too: the adopted one is ahead of it for good."""
+        return last + (2 if self.is_adopted else 1)
 
     def check_lock(self) -> None:
         """Raise JournalError where the lock file is no longer the one that this process holds.
@@ -490,7 +498,10 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {section: value for section, value in config.items() if section not in FREE_SECTIONS}
+    kept = {section: value for section, value in config.items() if section not in FREE_SECTIONS}
+    if isinstance(kept.get("risk"), Mapping):
+        kept["risk"] = {key: value for key, value in kept["risk"].items() if key not in FREE_SWITCHES}
+    return kept
 
 
 def _other_configuration(changed: tuple[str, Any, Any], place: str) -> ConfigError:

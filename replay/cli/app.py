@@ -56,6 +56,9 @@ def build() -> App:
         help="Send a tape, or any feed, to a Kafka topic; goes on after a crash.",
     )
     app.command("replay.cli.record:record", name="record", help="Record any feed as tapes; goes on after a crash.")
+    app.command(
+        "replay.cli.ctl:ctl", name="ctl", help="Command a running session: pause, resume, cancel-all, flatten, stop."
+    )
     data = App(name="data", help="Convert, describe and show market data.", help_format="plaintext")
     data.command(
         "replay.cli.data:convert", name="convert", help="Convert CSV, NDJSON and captures to tapes, tapes to CSV."

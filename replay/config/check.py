@@ -11,7 +11,7 @@ from replay import units
 from replay.config import toml
 from replay.config.explain import dotted, missing_remedy
 from replay.config.run_config import RunConfig
-from replay.config.sections import FEED_COLUMNS, Account, FeedSpec, Instrument, Risk
+from replay.config.sections import FEED_COLUMNS, Account, FeedSpec, Instrument, Kafka, Risk
 from replay.config.values import DecimalText
 from replay.errors import ConfigError, choose, nearest
 
@@ -35,6 +35,31 @@ class Checker:
         self._check_feeds()
         self._check_venues()
         self._check_money()
+        self._check_kafka(self.config.kafka, ("kafka",))
+        own = [("feed", index, feed.kafka) for index, feed in enumerate(self.config.feed)]
+        own += [("sink", index, sink.kafka) for index, sink in enumerate(self.config.sink)]
+        for section, index, kafka in own:
+            if kafka is not None:
+                self._check_kafka(kafka, (section, index, "kafka"))
+
+    def _check_kafka(self, kafka: Kafka, at: toml.Path) -> None:
+        for first, second in (("password_env", "password_file"), ("key_password_env", "key_password_file")):
+            if getattr(kafka, first) is not None and getattr(kafka, second) is not None:
+                raise self.fail(f"{first} and {second} both name the password", *at, second, remedy="leave one out")
+        if kafka.request_timeout.ns <= 0:
+            raise self.fail("request_timeout must be longer than nothing", *at, "request_timeout")
+        if not kafka.security.startswith("sasl_"):
+            return
+        if not kafka.username:
+            raise self.fail(
+                f"security = {kafka.security!r} wants a username", *at, remedy='add username = "...", or use "ssl"'
+            )
+        if kafka.password_env is None and kafka.password_file is None:
+            raise self.fail(
+                f"security = {kafka.security!r} wants a password",
+                *at,
+                remedy='add password_env = "NAME" (an environment variable), or password_file = "path"',
+            )
 
     def fail(self, message: str, *path: str | int, remedy: str | None = None) -> ConfigError:
         """Make the error for the key at a path."""
@@ -268,6 +293,36 @@ class Checker:
             if limit is not None and name != "max_order_notional":
                 of = f"risk.{name} (in sizes of {coarsest.symbol!r})"
                 self._check_places(limit, coarsest.size_decimals, of, ("risk", name))
+
+        self._check_switches(risk)
+
+    def _check_switches(self, risk: Risk) -> None:
+        if (fall := risk.drawdown) is not None:
+            if fall.limit is None and fall.amount is None:
+                raise self.fail(
+                    "risk.drawdown has neither limit nor amount",
+                    *("risk", "drawdown"),
+                    remedy='set limit = "10%", or amount = "5000" in the account\'s currency',
+                )
+            if fall.amount is not None and fall.amount.value <= 0:
+                raise self.fail(f"risk.drawdown.amount must be above 0: {fall.amount}", "risk", "drawdown", "amount")
+        if (held := risk.position) is not None:
+            if held.limit.value < 0:
+                raise self.fail(f"risk.position.limit cannot be negative: {held.limit}", "risk", "position", "limit")
+            coarsest = min(self.config.instrument, key=lambda spec: spec.size_decimals)
+            of = f"risk.position.limit (in sizes of {coarsest.symbol!r})"
+            self._check_places(held.limit, coarsest.size_decimals, of, ("risk", "position", "limit"))
+        for name, key, value in (
+            ("order_rate", "per", None if risk.order_rate is None else risk.order_rate.per),
+            ("stale_feed", "after", None if risk.stale_feed is None else risk.stale_feed.after),
+            ("clock_jump", "limit", None if risk.clock_jump is None else risk.clock_jump.limit),
+        ):
+            if value is not None and value.ns <= 0:
+                raise self.fail(f"risk.{name}.{key} must be longer than nothing: {value}", "risk", name, key)
+        if risk.disk is not None and risk.disk.free is None and risk.disk.share is None:
+            raise self.fail(
+                "risk.disk has neither free nor share", "risk", "disk", remedy='set free = "2GiB", or share = "5%"'
+            )
 
     def _check_account_currency(self, account: Account) -> None:
         for index, spec in enumerate(self.config.instrument):

@@ -6,6 +6,7 @@ May not live here: reading, checks that span sections, and what a run does with 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_type_hints
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 
 from replay import units
-from replay.config.values import DecimalText, DurationText, Text, TimeText
+from replay.config.values import DecimalText, DurationText, ShareText, SizeText, Text, TimeText
 
 PATH_SCHEMES = ("file", "follow", "tape", "csv", "ndjson", "binance")
 """URI schemes after which comes a path."""
@@ -143,11 +144,36 @@ class Kafka(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[kafka]`: how brokers are reached, by every feed, sink and control topic that does not say otherwise.
 
     security: `plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`.
+    mechanism: how a password is proved, with sasl_plaintext and sasl_ssl.
+    username: who logs in, with sasl_plaintext and sasl_ssl.
+    password_env: the environment variable that holds the password.
+    password_file: the file that holds the password (its last line feed is left out).
+    ca_file: certificates (PEM) that a broker's own must be signed by; by default those of the system.
+    certificate_file: this client's own certificate (PEM), where brokers ask for one.
+    key_file: the private key of `certificate_file`, if it is not in the same file.
+    key_password_env: the environment variable that holds the key's password.
+    key_password_file: the file that holds the key's password.
+    check_hostname: whether a broker's certificate must name the host that was connected to.
     request_timeout: how long a broker may take to answer.
     """
 
     security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    username: str | None = None
+    password_env: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    key_password_env: str | None = None
+    key_password_file: str | None = None
+    check_hostname: bool = True
     request_timeout: DurationText = DurationText("40s")
+
+    def located(self, place: Callable[[str], str]) -> Kafka:
+        """Give the same with each path as `place` makes it."""
+        files = {name: getattr(self, name) for name in self.__struct_fields__ if name.endswith("_file")}
+        return msgspec.structs.replace(self, **{name: place(path) for name, path in files.items() if path is not None})
 
 
 class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -206,6 +232,37 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.scheme == "kafka":
             return None if self.message in (None, "frames") else "csv" if self.message == "csv" else "ndjson"
         return text_format(self.uri)
+
+
+class SinkSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[sink]]`: where a paper session publishes what it decides, beside its own folder.
+
+    uri: kafka://host:port/topic, or the URI of a sink of your own.
+    format: how messages are written.
+    kinds: which messages are published.
+    max_message_bytes: a longer message stops the session; no more than the topic's max.message.bytes.
+    max_behind: events that may wait while the broker is away; then the session waits, too.
+    drain: how long an ending session waits for what is not published yet; the next start publishes the rest.
+    kafka: how the brokers of a kafka: sink are reached, where that is not as [kafka] says.
+    params: what a sink of your own wants to know.
+    """
+
+    uri: Annotated[str, msgspec.Meta(min_length=1)]
+    format: Literal["json", "msgpack"] = "json"
+    kinds: list[Literal["orders", "fills", "positions", "session"]] = msgspec.field(
+        default_factory=lambda: ["orders", "fills", "positions", "session"]
+    )
+    max_message_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**30)] = 1_000_000
+    max_behind: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
+    drain: DurationText = DurationText("10s")
+    kafka: Kafka | None = None
+    params: dict[str, Any] = {}
+
+    @property
+    def scheme(self) -> str | None:
+        """The scheme of the URI, or None where it has none."""
+        match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", self.uri)
+        return match[1].lower() if match else None
 
 
 class Instrument(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -334,17 +391,116 @@ class Account(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         msgspec.structs.force_setattr(self, "cash", cash)
 
 
+RiskAction = Literal["alert", "pause", "flatten", "stop"]
+"""What a risk switch does when it trips."""
+
+
+class Drawdown(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[risk.drawdown]`: a switch that trips when equity has fallen so far from its peak; a resume measures anew.
+
+    limit: as a part of the peak, such as `"10%"`.
+    amount: in the account's currency; with both, the first that is reached counts.
+    action: what it does.
+    """
+
+    limit: ShareText | None = None
+    amount: DecimalText | None = None
+    action: RiskAction = "pause"
+
+
+class PositionSwitch(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[risk.position]`: a switch that trips when the account holds more of an instrument, long or short.
+
+    limit: in units of the instrument.
+    action: what it does.
+    """
+
+    limit: DecimalText
+    action: RiskAction = "flatten"
+
+
+class OrderRate(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[risk.order_rate]`: a switch that trips at the order beyond so many in a time of the tape.
+
+    orders: how many new orders all strategies may send.
+    per: in how much tape time.
+    action: what it does.
+    """
+
+    orders: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    per: DurationText = DurationText("1s")
+    action: RiskAction = "pause"
+
+
+class StaleFeed(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[risk.stale_feed]`: a switch that trips when a live feed gives no tick for so long by the wall clock.
+
+    after: how long.
+    action: what it does.
+    """
+
+    after: DurationText
+    action: RiskAction = "pause"
+
+
+class ClockJump(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[risk.clock_jump]`: a switch that trips when the machine's clock leaps, forward or back.
+
+    limit: how far it may.
+    action: what it does.
+    """
+
+    limit: DurationText = DurationText("1s")
+    action: RiskAction = "pause"
+
+
+class DiskSwitch(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[risk.disk]`: a switch that trips when the disk under a session is nearly full.
+
+    free: the least that must be free.
+    share: the least part that must be free, such as `"5%"`; with both, the larger counts.
+    action: what it does.
+    """
+
+    free: SizeText | None = None
+    share: ShareText | None = None
+    action: RiskAction = "stop"
+
+
 class Risk(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[risk]`: limits that each order is checked against before it leaves; none by default.
+    """`[risk]`: limits that each order is checked against before it leaves, and switches; none by default.
 
     max_order_size: of one order, in units of the instrument.
     max_order_notional: of one order, in its quote currency.
     max_position: of one instrument, long or short.
+    drawdown: the switch for lost equity.
+    position: the switch for what is held.
+    order_rate: the switch for too many orders.
+    stale_feed: the switch for a silent feed.
+    clock_jump: the switch for a clock that leaps.
+    disk: the switch for a disk that is nearly full.
     """
 
     max_order_size: DecimalText | None = None
     max_order_notional: DecimalText | None = None
     max_position: DecimalText | None = None
+    drawdown: Drawdown | None = None
+    position: PositionSwitch | None = None
+    order_rate: OrderRate | None = None
+    stale_feed: StaleFeed | None = None
+    clock_jump: ClockJump | None = None
+    disk: DiskSwitch | None = None
+
+
+class Control(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[control]`: how a running session is commanded, beside the socket in its folder.
+
+    topic: a topic of commands, as in `"kafka://host:9092/commands"`.
+    kafka: how its brokers are reached, where that is not as [kafka] says.
+    """
+
+    topic: str | None = None
+    kafka: Kafka | None = None
 
 
 class Metrics(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -392,11 +548,13 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     instrument: what is traded.
     venue: fees, latency and fill rules.
     account: the money.
-    risk: limits on orders.
+    risk: limits on orders, and switches.
+    control: how a running session is commanded.
     metrics: the Prometheus endpoint.
     log: lines on stderr.
     currency: precisions.
     kafka: how Kafka is reached.
+    sink: where a session publishes.
     """
 
     run: Run = Run()
@@ -407,10 +565,12 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     venue: list[Venue] = []
     account: Account
     risk: Risk = Risk()
+    control: Control = Control()
     metrics: Metrics = Metrics()
     log: Log = Log()
     currency: list[Currency] = []
     kafka: Kafka = Kafka()
+    sink: list[SinkSpec] = []
 
 
 def text_format(uri: str) -> Literal["csv", "ndjson"] | None:

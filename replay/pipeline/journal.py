@@ -346,6 +346,18 @@ def segment_path(folder: Path, segment: int) -> Path:
     return folder / f"{segment:08d}.journal"
 
 
+def last_epoch(folder: Path) -> int:
+    """Read the epoch of the last segment whose header is whole, 0 without one; nothing else is looked at."""
+    for path in reversed(segment_paths(folder)):
+        with path.open("rb") as file:
+            head = file.read(SEGMENT_HEADER.size)
+        if len(head) == SEGMENT_HEADER.size:
+            magic, version, _, epoch, *_ = SEGMENT_HEADER.unpack(head)
+            if magic == SEGMENT_MAGIC and version == VERSION:
+                return int(epoch)
+    return 0
+
+
 def segment_paths(folder: Path) -> list[Path]:
     """List the segments of a journal in order; raise JournalError where one is missing."""
     found = sorted(path for path in folder.iterdir() if _SEGMENT_NAME.fullmatch(path.name)) if folder.is_dir() else []

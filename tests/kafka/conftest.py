@@ -15,7 +15,7 @@ import pytest
 from support.broker import Broker, BrokerMissing
 
 
-def _started(broker: Broker) -> Broker:
+def started(broker: Broker) -> Broker:
     """Start it; where the machine cannot, skip the test with the reason, except in CI, which must run them."""
     try:
         broker.start()
@@ -31,7 +31,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Share one broker among the tests of this process; a test that disturbs it takes `own_broker`."""
     shared = Broker(tmp_path_factory.mktemp("kafka") / "broker")
     try:
-        yield _started(shared)
+        yield started(shared)
     finally:
         shared.kill()
 
@@ -47,7 +47,7 @@ def own_broker(tmp_path: Path) -> Iterator[Broker]:
     """Start a broker for one test, which may kill, pause and restart it."""
     own = Broker(tmp_path / "own-broker")
     try:
-        yield _started(own)
+        yield started(own)
     finally:
         own.kill()
 
@@ -59,7 +59,7 @@ def make_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
 
     def make(**options: object) -> Broker:
         made.append(Broker(tmp_path / f"broker-{len(made)}", **options))  # type: ignore[arg-type]
-        return _started(made[-1])
+        return started(made[-1])
 
     try:
         yield make

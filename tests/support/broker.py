@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.errors import for_code
 from aiokafka.helpers import create_ssl_context
 from aiokafka.protocol.admin import CreateAclsRequest
@@ -35,7 +35,8 @@ TOPIC_CONFIG = {
     "message.timestamp.after.max.ms": str(2**63 - 1),  # ticks of the future are no error
 }
 
-_TOPIC_RESOURCE, _LITERAL, _ALLOW = 2, 3, 3
+_LITERAL, _PREFIXED, _ALLOW = 3, 4, 3
+_RESOURCES = {"topic": 2, "group": 3, "transactional_id": 5}
 _OPERATIONS = {"all": 2, "read": 3, "write": 4, "create": 5, "describe": 8, "idempotent_write": 12}
 
 Result = TypeVar("Result")
@@ -188,6 +189,15 @@ class Broker:
         self._administer(create)
         return name
 
+    def add_partitions(self, name: str, total: int) -> None:
+        """Give a topic more partitions."""
+
+        async def add(admin: AIOKafkaAdminClient) -> None:
+            response = await admin.create_partitions({name: NewPartitions(total)})
+            _raise_errors(response.topic_errors)
+
+        self._administer(add)
+
     def delete_topic(self, name: str) -> None:
         """Remove a topic with its messages."""
 
@@ -206,9 +216,10 @@ class Broker:
 
         self._administer(delete)
 
-    def allow(self, user: str, operation: str, topic: str) -> None:
-        """Let a user of a secure broker do something with a topic: all, read, write, create or describe."""
-        creation = (_TOPIC_RESOURCE, topic, _LITERAL, f"User:{user}", "*", _OPERATIONS[operation], _ALLOW)
+    def allow(self, user: str, operation: str, name: str, *, resource: str = "topic", prefix: bool = False) -> None:
+        """Let a user of a secure broker do something with a topic, group or transactional id of that name or prefix."""
+        pattern = _PREFIXED if prefix else _LITERAL
+        creation = (_RESOURCES[resource], name, pattern, f"User:{user}", "*", _OPERATIONS[operation], _ALLOW)
 
         async def allow(admin: AIOKafkaAdminClient) -> None:
             response = await admin._send_to_controller(CreateAclsRequest(*creation))
