@@ -223,11 +223,12 @@ class _Recorder:
     async def _until_stopped(self, source: AsyncIterator[Batch]) -> AsyncIterator[Batch | None]:
         """Give the batches; None where none came for a while."""
         stopped = asyncio.ensure_future(self.stop.event(asyncio.get_running_loop()).wait())
-        step: asyncio.Future[Batch | None] | None = None
+        step: asyncio.Future[Any] | None = None
         try:
             while not self.stop.requested:
-                step = step or asyncio.ensure_future(anext(source, None))  # type: ignore[arg-type]
-                await asyncio.wait({step, stopped}, timeout=COMMIT_NS / 1e9, return_when=asyncio.FIRST_COMPLETED)
+                step = step or asyncio.ensure_future(anext(source, None))
+                waited: set[asyncio.Future[Any]] = {step, stopped}
+                await asyncio.wait(waited, timeout=COMMIT_NS / 1e9, return_when=asyncio.FIRST_COMPLETED)
                 if not step.done():
                     yield None
                     continue

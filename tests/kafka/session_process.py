@@ -1,4 +1,4 @@
-"""A paper session on a topic in a process of its own, to be killed: FOLDER URI [RECEIVE_TIME]; run it with -m.
+"""A paper session on a topic in a process of its own, to be killed: FOLDER URI [RECEIVE_TIME].
 
 May not live here: assertions.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 
+from modes.market import SETTINGS, Busy
+
 import replay
-from tests.modes.market import SETTINGS, Busy
 
 
 def main(folder: str, uri: str, receive_time: str = "keep") -> int:

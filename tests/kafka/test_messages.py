@@ -180,3 +180,29 @@ def test_csv_messages_have_their_columns_from_the_run_file_and_may_hold_several_
         feed_of(f"{broker.uri(topic)}?to=latest", **{**csv, "header": []})
     with pytest.raises(ConfigError, match="no column 'price'"):
         feed_of(f"{broker.uri(topic)}?to=latest", **{**csv, "header": ["t", "px", "size"]})
+
+
+def test_dead_messages_go_to_a_topic_of_their_own_with_their_place(broker: Broker, topic: str) -> None:
+    letters = broker.create_topic(f"{topic}-dead")
+    broker.produce(topic, [msgspec.json.encode(quote(0)), b"not json", msgspec.json.encode(quote(2))])
+    feed = feed_of(f"{broker.uri(topic)}?to=latest", **entry(dead_letters=broker.uri(letters)))
+    assert len(all_records(feed)) == 2
+    (dead,) = broker.read(letters)
+    assert dead.value == b"not json"
+    assert {name: value for name, value in dead.headers.items() if name != "place"} == {
+        "reason": b"bad_json",
+        "topic": topic.encode(),
+        "partition": b"0",
+        "offset": b"1",
+    }
+
+
+def test_a_feed_measures_what_it_took_and_how_far_behind_it_is(broker: Broker, topic: str) -> None:
+    broker.produce(topic, [msgspec.json.encode(quote(n)) for n in range(30)] + [b"x"])
+    feed = feed_of(f"{broker.uri(topic)}?to=20", **entry())
+    all_records(feed)
+    seen = {measure.name: measure.value for measure in feed.measures()}
+    assert seen["replay_kafka_feed_messages"] == 31
+    assert seen["replay_kafka_feed_dead"] == 0
+    assert seen["replay_kafka_feed_broker_reachable"] == 1
+    assert set(seen) >= {"replay_kafka_feed_lag_offsets", "replay_kafka_feed_lag_seconds", "replay_kafka_feed_bytes"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -25,8 +26,11 @@ ROWS = 12_000
 
 
 def start(folder: Path, uri: str, receive_time: str = "keep") -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.kafka.session_process", str(folder), uri, receive_time]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    command = [sys.executable, "-m", "kafka.session_process", str(folder), uri, receive_time]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+    )
 
 
 def publishing(path: Path, uri: str, speed: str) -> subprocess.Popen[bytes]:
