@@ -220,6 +220,7 @@ def layout(spec: FeedSpec, instruments: Sequence[Instrument]) -> bytes:
         "time": _time_layout(spec.time),
         "receive": None if spec.receive is None else _time_layout(spec.receive),
         "columns": spec.columns,
+        "scales": spec.scales,
         "bar_length_ns": spec.bar.ns if spec.records == "bar" and spec.bar is not None else 0,
         "bar_length_index": 0,
         "stamp": spec.time.stamp,

@@ -15,6 +15,7 @@ import msgspec
 from replay.adapters.kafka import bridge
 from replay.adapters.kafka.address import TopicAddress
 from replay.adapters.kafka.bounds import Bound, Held, Span, check_held, resolve
+from replay.adapters.kafka.deadletters import DeadLetterTopic
 from replay.adapters.kafka.frames import FrameIntake, Intake, IntakeCounters, place_of_message
 from replay.adapters.kafka.partitions import Order, PartitionMerge, PartitionPlace, TopicPlace
 from replay.adapters.kafka.reader import ReaderCounters, TopicReader
@@ -155,7 +156,8 @@ class KafkaFeed:
         merge = PartitionMerge(self._order(), {int(number): at for number, at in place.partitions.items()}, place.seq)
         intake = self._make_intake(place)
         stamper = Stamper() if self.receive_time == "stamp" else None
-        async with self._source.reader(self._reading) as reader:
+        letters = DeadLetterTopic(self._source.spec.dead_letters, self._source.spec.kafka, self._source.address)
+        async with self._source.reader(self._reading) as reader, letters:
             await self._check(reader, place)
             reader.seek({part.number: part.next_offset for part in merge.parts.values()})
             if self.live:
@@ -163,6 +165,7 @@ class KafkaFeed:
             given = merge.cursor()
             while True:
                 dead, halt = await _read_on(reader, merge, intake)
+                await letters.send(dead)
                 records = merge.take()
                 if stamper is not None and len(records):
                     records = records.copy()

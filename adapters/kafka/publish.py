@@ -52,6 +52,7 @@ _LINGER_NS = 2_000_000
 _MARK_SECONDS = 0.2
 """A partition without records is told so often how far the others are, so that readers need not wait for it."""
 _TAIL_MESSAGES = 64
+_MARGIN_BYTES = 1_024
 
 
 class FeedPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,6 +124,7 @@ class _Publisher:
         self.stream = 0
         self.place = FeedPlace()
         self.rows_max = FRAME_ROWS
+        self.batch_bytes = FRAME_BYTES_MAX
         self.topic_limits: topics.TopicLimits
         self.producer: AIOKafkaProducer
         self.pending: deque[asyncio.Future[Any]] = deque()
@@ -149,6 +151,9 @@ class _Publisher:
             await source.aclose()
             with contextlib.suppress(Exception):  # what was sent is settled, or an error is on its way
                 await asyncio.wait_for(self.producer.stop(), 10)
+            for left in self.pending:
+                left.cancel()
+            await asyncio.gather(*self.pending, return_exceptions=True)
         self.summary.seconds = time.perf_counter() - begun_s
         return self.summary
 
@@ -190,7 +195,8 @@ class _Publisher:
 
     def _fit_messages(self) -> None:
         """Choose how many records fit the topic's largest message: a batch that it refuses stops the producer."""
-        largest = min(FRAME_BYTES_MAX, self.topic_limits.message_bytes - 1_024)
+        # The limit is that of a batch: its own bytes, and the header of the message, come on top of the frame.
+        self.batch_bytes = largest = min(FRAME_BYTES_MAX, self.topic_limits.message_bytes - _MARGIN_BYTES)
         rows = (largest - self.writer.overhead_bytes - 8) // (RECORD_BYTES + 4)
         if rows < 1:
             raise ConfigError(
@@ -246,7 +252,7 @@ class _Publisher:
             **client_options(self.address, self.kafka),
             acks="all",
             enable_idempotence=True,
-            max_batch_size=FRAME_BYTES_MAX,
+            max_batch_size=self.batch_bytes,
             max_request_size=2 * FRAME_BYTES_MAX,
             linger_ms=2 if self.how.speed == "max" and not self.feed.live else 0,
         )
@@ -256,6 +262,8 @@ class _Publisher:
 
     async def _publish_all(self, source: Any, first: Batch | None) -> None:
         before = FeedPlace(self.place.cursor)
+        if first is not None:
+            self._timestamp_ms(first.records[:1])  # what the topic refuses is told before anything is sent
         for number, tail in self.tails.items():
             if tail is None:
                 await self._send_mark(number, before)

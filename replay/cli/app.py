@@ -55,6 +55,7 @@ def build() -> App:
         name="publish",
         help="Send a tape, or any feed, to a Kafka topic; goes on after a crash.",
     )
+    app.command("replay.cli.record:record", name="record", help="Record any feed as tapes; goes on after a crash.")
     app.command(
         "replay.cli.ctl:ctl", name="ctl", help="Command a running session: pause, resume, cancel-all, flatten, stop."
     )

@@ -203,13 +203,14 @@ class Checker:
                     f"the feed {spec.uri!r} is text and lacks the key {key!r}", *at, remedy=f"add {example}"
                 )
         fields = FEED_COLUMNS[spec.records or "quote"]
-        for field in spec.columns:
-            if field not in fields:
-                raise self.fail(
-                    f"records of kind {spec.records} have no field {field!r}",
-                    *(*at, "columns", field),
-                    remedy=choose(field, fields),
-                )
+        for key, named in (("columns", spec.columns), ("scales", spec.scales)):
+            for field in named:
+                if field not in fields:
+                    raise self.fail(
+                        f"records of kind {spec.records} have no field {field!r}",
+                        *(*at, key, field),
+                        remedy=choose(field, fields),
+                    )
 
     def _check_zone(self, zone: str, path: toml.Path) -> None:
         from zoneinfo import ZoneInfo, available_timezones

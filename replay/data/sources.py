@@ -18,6 +18,7 @@ from replay.data import guess
 from replay.errors import UsageError
 from replay.feeds.feed import Feed
 from replay.feeds.merge import MergedFeed, merge
+from replay.feeds.tape import TapeInstrument
 
 __all__ = ["open_source"]
 
@@ -34,7 +35,7 @@ def open_source(source: str, run: Path | None = None, feeds: Sequence[str] = ())
         return _of_run(load(run, feed=[_located(source), *feeds]))
     if path.suffix == ".npy" and path.exists():
         spec = FeedSpec(uri=str(path.resolve()))
-        return merge([_open(spec, guess.tape_instruments(path), Path())]), Kafka()
+        return _merged([spec], guess.tape_instruments(path), Path()), Kafka()
     raise UsageError(
         f"{source!r} does not say what instruments it holds",
         remedy="give --run RUN.toml, whose [[instrument]] and [[feed]] say it, or a tape (.npy)",
@@ -43,7 +44,20 @@ def open_source(source: str, run: Path | None = None, feeds: Sequence[str] = ())
 
 def _of_run(config: RunConfig) -> tuple[MergedFeed, Kafka]:
     specs = [msgspec.structs.replace(spec, kafka=config.kafka) if spec.kafka is None else spec for spec in config.feed]
-    return merge([_open(spec, config.instrument, config.base_dir) for spec in specs]), config.kafka
+    return _merged(specs, config.instrument, config.base_dir), config.kafka
+
+
+def _merged(specs: Sequence[FeedSpec], instruments: Sequence[Instrument], base_dir: Path) -> MergedFeed:
+    """Open feeds as one, whose header lists the instruments by the numbers that its records have."""
+    feed = merge([_open(spec, instruments, base_dir) for spec in specs])
+    carried = {entry.symbol: entry for entry in feed.header.instruments}
+    listed = [
+        carried.get(entry.symbol)
+        or TapeInstrument(symbol=entry.symbol, price_decimals=entry.price_decimals, size_decimals=entry.size_decimals)
+        for entry in instruments
+    ]
+    feed.header = msgspec.structs.replace(feed.header, instruments=listed)
+    return feed
 
 
 def _open(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path) -> Feed:

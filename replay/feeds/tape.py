@@ -140,6 +140,28 @@ def save(path: str | Path, records: NDArray[Any], header: TapeHeader) -> TapeHea
     return writer.header
 
 
+def load_part(path: str | Path, rows: int) -> NDArray[Any]:
+    """Read the first records of a tape that was never closed; `path` is the name that it would have had.
+
+    Raises DataError if fewer are there.
+    """
+    part = Path(path).with_name(Path(path).name + ".part")
+    try:
+        with part.open("rb") as file:
+            npy.read_magic(file)
+            npy.read_array_header_1_0(file)
+            data = file.read(rows * RECORD_BYTES)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read: {error}", place=str(part)) from None
+    if len(data) < rows * RECORD_BYTES:
+        raise DataError(
+            f"has {len(data) // RECORD_BYTES} records, and {rows} were made durable",
+            reason="truncated",
+            place=str(part),
+        )
+    return np.frombuffer(data, dtype=RECORD)
+
+
 class TapeWriter:
     """Writes a tape in chunks. It appears under its name, with its sidecar, only when it is closed.
 
@@ -201,6 +223,14 @@ class TapeWriter:
                     place=str(self.path),
                 )
             self._kinds[index, kind] = True
+
+    def sync(self) -> None:
+        """Make durable what was appended; until the tape is closed it has the suffix `.part`."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise JournalError(f"cannot be written: {error.strerror}", place=str(self._part)) from None
 
     def close(self) -> TapeHeader:
         """Finish the tape: its header, its sidecar, its name. Returns the header as it was written."""

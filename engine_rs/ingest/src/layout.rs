@@ -25,6 +25,9 @@ pub struct Layout {
     /// Field to column, where they do not have the same name.
     #[serde(default)]
     pub columns: BTreeMap<String, String>,
+    /// Field to decimals, where its numbers are integers on a scale: 12345 at 2 is 123.45.
+    #[serde(default)]
+    pub scales: BTreeMap<String, u32>,
     #[serde(default)]
     pub bar_length_ns: i64,
     /// Index into the tape's table of bar lengths.
@@ -197,9 +200,19 @@ impl Layout {
         Ok(wanted)
     }
 
+    /// The scale of each field's numbers, in the order of [`RowKind::fields`]; 0 for plain numbers.
+    pub fn field_scales(&self) -> [u32; SLOT_COUNT - SLOT_VALUES] {
+        let mut scales = [0; SLOT_COUNT - SLOT_VALUES];
+        for (place, field) in self.records.fields().iter().enumerate() {
+            scales[place] = self.scales.get(*field).copied().unwrap_or(0);
+        }
+        scales
+    }
+
     fn check(&self) -> Result<(), IngestError> {
         let fields = self.records.fields();
-        if let Some(field) = self.columns.keys().find(|field| !fields.contains(&field.as_str())) {
+        let named = self.columns.keys().chain(self.scales.keys());
+        if let Some(field) = named.into_iter().find(|field| !fields.contains(&field.as_str())) {
             return Err(IngestError::config(
                 "unknown_field",
                 format!("rows of this kind have no field '{field}'"),

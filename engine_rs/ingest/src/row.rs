@@ -35,6 +35,8 @@ pub struct RowReader {
     receive: Option<TimeReader>,
     /// A boolean side says whether the buyer was the maker: so its column is named.
     side_is_maker_flag: bool,
+    /// Decimals of the numbers that are integers on a scale, by field.
+    scales: [u32; SLOT_COUNT - SLOT_VALUES],
     pub rounded: u64,
 }
 
@@ -46,6 +48,7 @@ impl RowReader {
             time: TimeReader::new(&layout.time),
             receive: layout.receive.as_ref().map(TimeReader::new),
             side_is_maker_flag: side_column.is_some_and(|name| name.to_ascii_lowercase().contains("maker")),
+            scales: layout.field_scales(),
             layout: layout.clone(),
             rounded: 0,
         }
@@ -84,6 +87,7 @@ impl RowReader {
             slots,
             instrument,
             excess: self.layout.excess_decimals,
+            scales: &self.scales,
             rounded: &mut self.rounded,
         };
         match self.layout.records {
@@ -115,6 +119,7 @@ struct Numbers<'a> {
     slots: &'a Slots<'a>,
     instrument: &'a InstrumentLayout,
     excess: Excess,
+    scales: &'a [u32; SLOT_COUNT - SLOT_VALUES],
     rounded: &'a mut u64,
 }
 
@@ -146,6 +151,18 @@ impl Numbers<'_> {
     fn number(&mut self, place: usize, decimals: u32) -> Result<i64, Refusal> {
         let slot = SLOT_VALUES + place;
         let text = present(self.slots, slot)?;
+        let scale = self.scales[place];
+        if scale > decimals {
+            // Finer than the instrument's: the exponent says so, since no scale below 0 is possible.
+            let shifted = [text, format!("e-{scale}").as_bytes()].concat();
+            return self.parsed(&shifted, place, decimals, decimals);
+        }
+        self.parsed(text, place, decimals - scale, decimals)
+    }
+
+    /// The number of a text at some decimals; `shown` are those of the instrument.
+    #[inline]
+    fn parsed(&mut self, text: &[u8], place: usize, decimals: u32, shown: u32) -> Result<i64, Refusal> {
         let value = match decimal::parse(text, decimals) {
             Ok(value) => value,
             Err(DecimalError::ExcessDecimals) if self.excess == Excess::Round => {
@@ -155,7 +172,7 @@ impl Numbers<'_> {
                     Err(_) => return dead(Reason::Overflow, place),
                 }
             }
-            Err(DecimalError::ExcessDecimals) => return Err(self.excess_decimals(text, slot, decimals)),
+            Err(DecimalError::ExcessDecimals) => return Err(self.excess_decimals(text, SLOT_VALUES + place, shown)),
             Err(DecimalError::Empty) => return dead(Reason::MissingField, place),
             Err(DecimalError::Syntax) => return dead(Reason::BadNumber, place),
             Err(DecimalError::NotFinite) => return dead(Reason::NotFinite, place),

@@ -21,6 +21,7 @@ fn instruments() -> Vec<InstrumentLayout> {
 
 fn layout(records: RowKind, unit: TimeUnit) -> Layout {
     Layout {
+        scales: std::collections::BTreeMap::new(),
         records,
         instruments: instruments(),
         symbol: None,
