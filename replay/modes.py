@@ -31,6 +31,7 @@ from replay.health import Health, SessionInfo, State
 from replay.logs import logger
 from replay.metrics import RunCollector, write_file
 from replay.pipeline.beats import QUIET_NS, ClockBeats
+from replay.pipeline.commands import CommandQueue
 from replay.pipeline.histogram import LOOP_SECONDS, Histogram
 from replay.pipeline.journal import Journal, JournalReader, last_epoch
 from replay.pipeline.outbox import Outbox, Sink, SinkContext
@@ -141,8 +142,9 @@ async def play_async(
     controls: PlayControls | None = None,
     out: Path | None = None,
     progress: ProgressCall | None = None,
+    commands: CommandQueue | None = None,
 ) -> Result:
-    """As `play`, on the running event loop."""
+    """As `play`, on the running event loop; `commands` takes operators' commands, from any thread."""
     plan = _between(_plan(config), from_ns, until_ns)
     keys = controls or PlayControls(speed)
     with _opened(plan, "play") as opened:
@@ -153,6 +155,7 @@ async def play_async(
             progress=progress,
             stop=keys.stop_request,
         )
+        run.pipeline.commands = commands or run.pipeline.commands
         return await _drive(run, plan.config.metrics.port)
 
 
@@ -181,12 +184,14 @@ async def paper_async(
     progress: ProgressCall | None = None,
     stop: Stop | None = None,
     adopt: bool = False,
+    commands: CommandQueue | None = None,
     host: Host | None = None,
     **options: Any,
 ) -> Result:
-    """As `paper`, on the running event loop. `options` are those of replay.pipeline.journal.Journal.
+    """As `paper`, on the running event loop; `commands` takes operators' commands, from any thread.
 
-    With a host, the session serves no metrics of its own and heeds no signals, only `stop`.
+    With a host, the session serves no metrics of its own and heeds no signals, only `stop`. `options` are those of
+    replay.pipeline.journal.Journal.
     """
     from replay import logs
 
@@ -196,6 +201,7 @@ async def paper_async(
     folder = Path(session) if session is not None else Path("sessions") / plan.name
     with Session(folder, adopt=adopt) as opened_session, _opened(plan, "paper", session=opened_session) as opened:
         run = _session_run(opened, opened_session, progress=progress, stop=stop or Stop())
+        run.pipeline.commands = commands or run.pipeline.commands
         port = plan.config.metrics.port
         async with run.serving(PAPER_METRICS_PORT if port is None else port, host), run.publishing():
             recovery, journal = await run.recover(opened_session, opened.names, options)
