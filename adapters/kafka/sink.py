@@ -198,18 +198,18 @@ class KafkaSink:
             return Measure(f"replay_sink_{name}", text, value, kind, labels)
 
         yield measure("messages", "Messages acknowledged.", self.messages, "counter")
-        yield measure("bytes", "Keys and values acknowledged.", self.bytes, "counter")
+        yield measure("published_bytes", "Keys and values acknowledged.", self.bytes, "counter")
         yield measure("produce_errors", "Attempts to publish that failed.", self.errors, "counter")
         yield measure("retries", "Times that the way to the topic was made anew.", self.retries, "counter")
-        yield measure("queue_events", "Events that are not published yet.", self._behind(), "gauge")
-        yield measure("queue_messages", "Messages under way.", len(self._pending), "gauge")
-        yield measure("ack_seconds", "From sending to acknowledgement.", self._latency, "histogram")
+        yield measure("outbox_events", "Events that are not published yet.", self._behind(), "gauge")
+        yield measure("outbox_messages", "Messages under way.", len(self._pending), "gauge")
+        yield measure("acknowledged_seconds", "From sending to acknowledgement.", self._latency, "histogram")
         yield measure(
             "acknowledged_event", "Number of the newest event acknowledged.", self.acknowledged_event, "gauge"
         )
         yield measure("full", "1 while the session waits for this sink.", float(self.is_full), "gauge")
         yield measure("epoch", "The epoch under which is published.", self.epoch, "gauge")
-        yield measure("broker_up", "1 while the broker answers.", float(self.reachable), "gauge")
+        yield measure("reachable", "1 while the broker answers.", float(self.reachable), "gauge")
 
     def _behind(self) -> int:
         oldest = next(iter(self._pending), (self._position, 0))[0]

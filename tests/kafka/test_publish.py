@@ -154,11 +154,11 @@ def test_a_tape_paced_by_its_times_takes_that_long(broker: Broker, topic: str, t
 
 def test_frames_fit_the_messages_that_a_topic_takes(broker: Broker, topic: str, tmp_path: Path) -> None:
     path = save(tmp_path / "m.npy", market(3_000))
-    small = broker.create_topic(f"{topic}-small", 1, **setting("max.message.bytes", "9000"))
+    small = broker.create_topic(f"{topic}-small", 1, setting("max.message.bytes", "9000"))
     publish_tape(path, broker.uri(small))
     assert max(len(message.value or b"") for message in broker.read(small)) < 9_000
     check_whole(broker, small, path)
-    tiny = broker.create_topic(f"{topic}-tiny", 1, **setting("max.message.bytes", "1100"))
+    tiny = broker.create_topic(f"{topic}-tiny", 1, setting("max.message.bytes", "1100"))
     with pytest.raises(ConfigError, match="larger than the topic's messages may be"):
         publish_tape(path, broker.uri(tiny))
     assert broker.end_offsets(tiny) == {0: 0}
@@ -168,7 +168,7 @@ def test_times_that_a_topic_refuses_are_told_before_anything_is_sent(
     broker: Broker, topic: str, tmp_path: Path
 ) -> None:
     path = save(tmp_path / "m.npy", market(100))
-    strict = broker.create_topic(f"{topic}-strict", 1, **setting("message.timestamp.before.max.ms", "1000"))
+    strict = broker.create_topic(f"{topic}-strict", 1, setting("message.timestamp.before.max.ms", "1000"))
     with pytest.raises(ConfigError, match="does not take records of the time"):
         publish_tape(path, broker.uri(strict))
     assert broker.end_offsets(strict) == {0: 0}

@@ -90,12 +90,12 @@ def test_the_figures_of_the_sink_are_among_the_metrics(broker: Broker, topic: st
     figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if labels in line)
     wanted = sum(map(len, expected(tmp_path / "s")))
     assert float(figures[f"replay_sink_messages_total{{{labels}}}"]) == wanted
-    assert float(figures[f"replay_sink_ack_seconds_count{{{labels}}}"]) == wanted
-    assert float(figures[f"replay_sink_queue_events{{{labels}}}"]) == 0
+    assert float(figures[f"replay_sink_acknowledged_seconds_count{{{labels}}}"]) == wanted
+    assert float(figures[f"replay_sink_outbox_events{{{labels}}}"]) == 0
     assert float(figures[f"replay_sink_epoch{{{labels}}}"]) == 1
-    assert float(figures[f"replay_sink_broker_up{{{labels}}}"]) == 1
+    assert float(figures[f"replay_sink_reachable{{{labels}}}"]) == 1
     assert {name.partition("{")[0].removeprefix("replay_sink_") for name in figures} >= {
-        "bytes_total", "produce_errors_total", "retries_total", "queue_messages", "acknowledged_event",
+        "published_bytes_total", "produce_errors_total", "retries_total", "outbox_messages", "acknowledged_event",
     }  # fmt: skip
 
 
