@@ -23,6 +23,7 @@ from replay.config.sections import (
     Risk,
     Run,
     Section,
+    SessionSection,
     StrategySpec,
     SymbolColumn,
     TimeColumn,
@@ -36,7 +37,7 @@ def schema_markdown() -> str:
     parts: list[str] = []
     for section in (
         Run, StrategySpec, FeedSpec, TimeColumn, SymbolColumn, Instrument, Venue, Fees, Latency, Account, Risk, Metrics,
-        Log, Currency, Kafka,
+        Log, Currency, Kafka, SessionSection,
     ):  # fmt: skip
         head, _, rest = (section.__doc__ or "").partition("\n")
         notes = dict(line.strip().split(": ", 1) for line in rest.splitlines() if ": " in line)

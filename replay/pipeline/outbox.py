@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from replay.events import EVENT, EVENT_BYTES, EventKind
+from replay.events import EQUITY, EVENT, EVENT_BYTES, EventKind
 
 
 class Effects(NamedTuple):
@@ -55,6 +55,8 @@ class Outbox:
         """Events collected so far."""
         self.fills = 0
         """Fills among them."""
+        self.equity_points = 0
+        """Equity points collected so far."""
         self.pending_bytes = 0
         self.released_events = 0
         self._pending: deque[tuple[int, Effects]] = deque()
@@ -72,6 +74,7 @@ class Outbox:
         effects = Effects(self.events, events, equity)
         self._pending.append((position, effects))
         self.pending_bytes += len(events) + len(equity)
+        self.equity_points += len(equity) // EQUITY.itemsize
         if events:
             self.events = effects.limit_event
             self.fills += int(np.count_nonzero(np.frombuffer(events, dtype=EVENT)["kind"] == EventKind.FILL))
@@ -88,6 +91,12 @@ class Outbox:
         self.released_events = effects.limit_event
         for sink in self.sinks:
             sink.write(effects)
+
+    def go_on_from(self, *, events: int, fills: int, equity_points: int) -> None:
+        """Count from where a snapshot was taken: the sinks are given what came before it by whoever restores."""
+        assert not self.events and not self._pending, "an outbox goes on before anything is collected"
+        self.events = self.released_events = events
+        self.fills, self.equity_points = fills, equity_points
 
     def peek(self) -> Effects:
         """Look at all that waits, as one piece."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
@@ -73,6 +73,22 @@ class DeadLetterBox(Protocol):
     @property
     def size_bytes(self) -> int:
         """Length of the file so far; 0 without one."""
+
+
+class SnapshotTaker(Protocol):
+    """Takes snapshots of a session while it runs."""
+
+    def poll(self) -> None:
+        """Take or write one if it is time: all that was admitted has been run."""
+
+    def take_last(self) -> None:
+        """Take one before the run ends in order."""
+
+    def write_last(self) -> None:
+        """Write it: the journal is durable."""
+
+    def close(self) -> None:
+        """Let go of what was not written."""
 
 
 class Window(NamedTuple):
@@ -168,6 +184,9 @@ class Pipeline:
         """While a journal is run again, the sinks see nothing: whoever runs it releases what its digests prove."""
         self.is_interrupted = False
         """Whether the run ended before its feed did."""
+        self.snapshots: SnapshotTaker | None = None
+        self.tape_first: Iterable[Frame] = ()
+        """Frames of another session's journal that are taken before the feed."""
         self._progress = progress
         self._total = total
         self._wall_ns = wall_ns
@@ -224,9 +243,9 @@ class Pipeline:
             self._unobserved.append(admitted)
             self._unobserved_bytes += len(admitted)
             if self._unobserved_bytes >= OBSERVED_BYTES:
-                self._observe()
+                self.observe()
 
-    def _observe(self) -> None:
+    def observe(self) -> None:
         """Show the observer what went by since the last time: many small batches as one."""
         if self.observer is not None and self._unobserved:
             pieces, self._unobserved, self._unobserved_bytes = self._unobserved, [], 0
@@ -256,6 +275,16 @@ class Pipeline:
         """Raise the halt that a batch ended with, once what came before it has been run."""
         if self._halt is not None:
             raise self._halt
+
+    def take_frame(self, frame: Frame) -> None:
+        """Take a frame of another session's journal as if its feed had given it: journaled, run, with its cursor."""
+        cursor = msgspec.json.decode(frame.cursor, type=FrameCursor)
+        feed = bytes(cursor.feed)
+        self.cursor, self.skip = None if feed == b"null" else feed, cursor.skip
+        admitted = self.admit(frame.records, [], None)
+        if len(admitted):
+            self.run_rows(admitted)
+        self.raise_halt()
 
     def run_frame(self, frame: Frame) -> None:
         """Run a frame of the journal again: the same records, the same decisions."""
@@ -295,10 +324,21 @@ class Pipeline:
         """Run any feed on the event loop: paced, with commits beside it, and with clock beats where the feed stamps."""
         with self._ending():
             async with _Committer(self) as committer:
+                await self._run_tape(committer)
                 if self.feed.live:
                     await self._run_live(committer)
                 else:
                     await self._run_stored(committer)
+
+    async def _run_tape(self, committer: _Committer) -> None:
+        for frame in self.tape_first:
+            if self.stop.requested:
+                return
+            self.take_frame(frame)
+            await committer.poll()
+            self._poll_snapshots()
+            self._report()
+            await asyncio.sleep(0)
 
     async def _run_stored(self, committer: _Committer) -> None:
         for batch in self.feed.batches(self.cursor):
@@ -306,6 +346,7 @@ class Pipeline:
                 break
             if not self.stop.requested:
                 await self._pace(self._take(batch), committer)
+                self._poll_snapshots()
                 await asyncio.sleep(0)
             if self.stop.requested:
                 return
@@ -326,6 +367,7 @@ class Pipeline:
                     break
                 self._beat()
                 await committer.poll()
+                self._poll_snapshots()
                 self._report()
             self._source_ended = not self.stop.requested
 
@@ -367,6 +409,10 @@ class Pipeline:
     def _ends_before(self, batch: Batch) -> bool:
         return self.window.is_past(batch.records)
 
+    def _poll_snapshots(self) -> None:
+        if self.snapshots is not None:
+            self.snapshots.poll()
+
     def _beat(self) -> None:
         """Put the Clock records on the tape that are due."""
         if self.beats is None:
@@ -392,7 +438,7 @@ class Pipeline:
     def _report(self) -> None:
         now_ns = time.monotonic_ns()
         if self.observer is not None and self.journal is not None and now_ns >= self._flush_at_ns:
-            self._observe()
+            self.observe()
             self._flush_at_ns = now_ns + FLUSH_EVERY_NS
             self.observer.flush()
         if self._progress is not None:
@@ -406,19 +452,32 @@ class Pipeline:
         try:
             yield
             self.is_interrupted = not self._source_ended
+            if self.snapshots is not None:
+                self.snapshots.take_last()
             self.engine.finish()
             self.collect()
         except JournalError:
+            self._close_snapshots()
             self._keep_durable()
             raise
         except BaseException:
             self.is_interrupted = True
+            self._close_snapshots()
             self._commit_last(closes=False)
             raise
-        self._commit_last(closes=True)
+        try:
+            self._commit_last(closes=True)
+            if self.snapshots is not None:
+                self.snapshots.write_last()
+        finally:
+            self._close_snapshots()
+
+    def _close_snapshots(self) -> None:
+        if self.snapshots is not None:
+            self.snapshots.close()
 
     def _commit_last(self, *, closes: bool) -> None:
-        self._observe()
+        self.observe()
         if self.journal is None:
             self.outbox.release(0)
             return

@@ -31,7 +31,8 @@ class ExposureTracker:
         gaps = np.diff(ts)
         self._total_ns += int(ts[-1]) - int(ts[0])
         self._held_ns += int(np.sum(gaps[exposure[:-1] != 0]))
-        self._equity_time += float(np.sum(gaps * equity[:-1]))
+        # One after the other: a sum in pairs would depend on how the points are cut.
+        self._equity_time = float(np.add.accumulate(np.concatenate(([self._equity_time], gaps * equity[:-1])))[-1])
         self._last_ts = int(ts[-1])
         self._last_equity = float(equity[-1])
         self._last_exposure = float(exposure[-1])
