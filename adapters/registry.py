@@ -29,6 +29,7 @@ BUILT_IN = {
     "sim": "replay.adapters.sim:open_feed",
     "follow": "replay.adapters.follow:open_feed",
     "stdin": "replay.adapters.stdin:open_feed",
+    "session": "replay.adapters.session:open_feed",
 }
 """The entry points that come with the package, for a source folder that is not installed."""
 

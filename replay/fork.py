@@ -56,10 +56,8 @@ class Origin:
     manifest: Manifest
 
 
-def find_origin(request: ForkRequest, folder: Path) -> Origin:
-    """Read what a new session in `folder` starts from. Raises UsageError or JournalError."""
-    if request.folder.resolve() == folder.resolve():
-        raise UsageError("a session cannot be forked into its own folder", remedy="give --session a new folder")
+def find_origin(request: ForkRequest) -> Origin:
+    """Read what a new session starts from. Raises UsageError or JournalError."""
     manifest = read_manifest(request.folder)
     limit_seq = 0
     for frame in JournalReader(request.folder / "journal", setup_digest=manifest.setup_digest).frames():

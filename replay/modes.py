@@ -259,8 +259,10 @@ class _PaperWork:
 
 def _start_fork(session: Session, request: ForkRequest) -> None:
     """Note what a new session takes first; one that was made by the same fork goes on."""
+    if request.folder.resolve() == session.folder.resolve():
+        raise UsageError("a session cannot be forked into its own folder", remedy="give --session a new folder")
     if session.manifest is None:
-        origin = find_origin(request, session.folder)
+        origin = find_origin(request)
         session.fork, session.trading_start_ns = origin.fork, origin.manifest.trading_start_ns
     elif session.manifest.fork is None or session.manifest.fork.id != read_manifest(request.folder).id:
         raise UsageError(
@@ -367,7 +369,7 @@ class _Run:
         assert session.manifest is not None
         if session.manifest.fork is not None:
             self.pipeline.tape_first = frames_to_take(session.manifest.fork, self.opened.engine.seq)
-        self.snapshots = self.pipeline.snapshots = self._snapshots(session, log)
+        self.snapshots = self.pipeline.snapshots = self._snapshots(session, recovery.snapshot_seq or 0, log)
         return recovery, journal
 
     def _recoverer(self, session: Session) -> Recoverer:
@@ -388,7 +390,7 @@ class _Run:
             disk=session.disk,
         )
 
-    def _snapshots(self, session: Session, log: Any) -> Snapshots:
+    def _snapshots(self, session: Session, last_seq: int, log: Any) -> Snapshots:
         assert self.files is not None and session.manifest is not None
         settings = self.opened.plan.config.session
         return Snapshots(
@@ -402,6 +404,7 @@ class _Run:
             setup_digest=session.manifest.setup_digest,
             build=_engine_build(),
             options=SnapshotOptions(settings.snapshot_every.ns, settings.snapshot_records),
+            last_seq=last_seq,
             disk=session.disk,
             log=log,
         )

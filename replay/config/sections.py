@@ -18,7 +18,7 @@ from replay.config.values import DecimalText, DurationText, Text, TimeText
 LIVE_SCHEMES = ("sim", "follow", "stdin")
 """URI schemes of the feeds that need nothing else and go on for ever."""
 
-PATH_SCHEMES = ("file", "follow", "tape", "csv", "ndjson", "binance")
+PATH_SCHEMES = ("file", "follow", "tape", "csv", "ndjson", "binance", "session")
 """URI schemes after which comes a path."""
 
 FEED_COLUMNS: dict[str, tuple[str, ...]] = {

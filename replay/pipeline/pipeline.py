@@ -41,7 +41,7 @@ INBOX_ROWS_MAX = 65_536
 
 FLUSH_EVERY_NS = 1_000_000_000
 
-OBSERVED_BYTES = 4_096 * RECORD_BYTES
+OBSERVED_BYTES = 32_768 * RECORD_BYTES
 """How much of the tape is shown to the observer at once, where batches are smaller."""
 
 ProgressCall = Callable[[int, int | None, int | None], None]
@@ -462,8 +462,12 @@ class Pipeline:
             raise
         except BaseException:
             self.is_interrupted = True
-            self._close_snapshots()
-            self._commit_last(closes=False)
+            try:
+                self._commit_last(closes=False)
+                if self.snapshots is not None:
+                    self.snapshots.write_last()  # one that was taken before stands on what is durable now
+            finally:
+                self._close_snapshots()
             raise
         try:
             self._commit_last(closes=True)

@@ -96,6 +96,7 @@ class Snapshots:
         setup_digest: str,
         build: str,
         options: SnapshotOptions,
+        last_seq: int,
         disk: Disk,
         log: Any,
     ) -> None:
@@ -114,7 +115,7 @@ class Snapshots:
         self._disk = disk
         self._log = log
         self._is_checked = False
-        self._last_seq = pipeline.engine.seq
+        self._last_seq = last_seq
         self._last_ns = time.monotonic_ns()
         self._taken: _Taken | None = None
         self._writing: Future[int] | None = None

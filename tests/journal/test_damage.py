@@ -215,7 +215,7 @@ class FailingDisk(Disk):
 
 
 def test_a_full_disk_halts_with_exit_code_5_and_keeps_what_it_has(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, segment=0, epoch=1, setup_digest=SETUP_DIGEST, disk=FailingDisk(bytes_left=600))
+    journal = Journal(tmp_path, segment=0, epoch=1, setup_digest=SETUP_DIGEST, disk=FailingDisk(bytes_left=664))
     body = records.as_bytes(some_records(2))
     journal.append(0, body, b"{}", EMPTY_DIGEST)
     journal.append(2, body, b"{}", EMPTY_DIGEST)

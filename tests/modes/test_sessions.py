@@ -36,7 +36,7 @@ from replay.verify import verify
 
 from .market import SETTINGS, Busy, CutFeed, Raises, ScriptedFeed, market
 
-WITHOUT_SNAPSHOTS = {"session": {"snapshot_every": "0s", "snapshot_records": 0}}
+WITHOUT_SNAPSHOTS = {"session_options": {"snapshot_every": "0s", "snapshot_records": 0}}
 ROWS = 3_000
 SEED = 3
 ROOT = Path(__file__).resolve().parent.parent.parent

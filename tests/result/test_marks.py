@@ -13,7 +13,6 @@ import pytest
 from replay.records import RECORD, Kind
 from replay.result.marks import MarkSampler, SamplerState
 from replay.result.projections import RunScales
-from replay.result.tables import Table
 
 SCALES = [6, 10]
 MINUTE = 60_000_000_000

@@ -78,8 +78,12 @@ impl Sequencer {
 
     /// Puts a snapshot in the place of this sequencer. Raises ValueError where the bytes are none.
     fn restore(&mut self, state: &[u8]) -> PyResult<()> {
-        self.core = postcard::from_bytes(state)
+        let mut core: sequencer::Sequencer = postcard::from_bytes(state)
             .map_err(|error| PyValueError::new_err(format!("these bytes are no snapshot of a sequencer: {error}")))?;
+        // As after a journal that is run from its start, which holds neither what was raised nor what was left out.
+        core.raised = 0;
+        core.faults = Default::default();
+        self.core = core;
         Ok(())
     }
 

@@ -103,7 +103,9 @@ pub fn put(py: Python<'_>, cell: &Shared, views: &CallViews<'_>, bytes: &[u8]) -
     }
     let state: EngineState = postcard::from_bytes(bytes).map_err(unreadable)?;
     if state.engine.handlers() != engine.handlers() {
-        return Err(PyValueError::new_err("the strategies define other handlers than they did"));
+        return Err(PyValueError::new_err(
+            "the strategies define other handlers than they did",
+        ));
     }
     views.quote.get().set(&record_of(&state.quote)?);
     views.trade.get().set(&record_of(&state.trade)?);
