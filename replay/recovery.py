@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 CHECKED_BYTES_MAX = 8 << 20
 """So much of the journal before a snapshot is checked at a start; `replay verify` runs all of it."""
 
+RELEASED_BYTES = 256 << 10
+"""So much of what is proved is handed to the sinks at once."""
+
 REMEDY = (
     "if the strategy, replay or a library was changed: go back; or go on from here in a new session that takes this "
     "one's ticks: `replay paper RUN --fork SESSION --session NEW`"
@@ -120,7 +123,8 @@ class Recoverer:
         for frame in reader.frames(None if snapshot is None else snapshot.facts.place):
             if pipeline.engine.digest() != frame.digest_before:
                 raise self._divergence(frame, pipeline.outbox.peek())
-            pipeline.outbox.release(0)
+            if pipeline.outbox.pending_bytes >= RELEASED_BYTES:
+                pipeline.outbox.release(0)  # all of it is proved by this frame's digest
             pipeline.run_frame(frame)
             last, frames = frame, frames + 1
         self._check_unproved(pipeline.outbox.peek(), held_events)
