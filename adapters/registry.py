@@ -1,11 +1,11 @@
-"""Which adapter opens which URI: by its scheme, else by the suffix of its path, else by how the file begins.
+"""Which adapter opens which URI: by its scheme; a feed else by the suffix of its path, or how the file begins.
 
 May not live here: any format.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -16,10 +16,12 @@ from replay.errors import ConfigError, choose
 from replay.feeds.tape import missing_file
 
 if TYPE_CHECKING:
-    from replay.config import FeedSpec, Instrument
+    from replay.config import FeedSpec, Instrument, SinkSpec
     from replay.feeds.feed import Feed
+    from replay.pipeline.outbox import Sink, SinkContext
 
 GROUP = "replay.feeds"
+SINK_GROUP = "replay.sinks"
 
 BUILT_IN = {
     "tape": "replay.adapters.tape:open_feed",
@@ -33,9 +35,13 @@ BUILT_IN = {
 }
 """The entry points that come with the package, for a source folder that is not installed."""
 
+BUILT_IN_SINKS = {"kafka": "replay.adapters.kafka.sink:open_sink"}
+"""As BUILT_IN, of the sinks."""
+
 SUFFIXES = {"npy": "tape", "csv": "csv", "tsv": "csv", "txt": "csv", "ndjson": "ndjson", "jsonl": "ndjson"}
 """The feed of a suffix that is not itself a feed's name."""
 
+OpenSink = Callable[["SinkSpec", "SinkContext"], "Sink"]
 OpenFeed = Callable[["FeedSpec", "Sequence[Instrument]", Path], "Feed"]
 
 
@@ -48,9 +54,20 @@ def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path)
     return _opener(name_of(spec, Path(base_dir)))(spec, instruments, Path(base_dir))
 
 
+def open_sink(spec: SinkSpec, context: SinkContext) -> Sink:
+    """Make the sink of a run file's entry; raises ConfigError where there is none of such a scheme."""
+    names = sorted({*BUILT_IN_SINKS, *_entry_points(SINK_GROUP)})
+    if spec.scheme not in names:
+        raise ConfigError(
+            f"nothing publishes to {spec.uri!r}: there is no sink {spec.scheme!r}",
+            remedy=choose(spec.scheme or spec.uri, names),
+        )
+    return cast(OpenSink, _load(SINK_GROUP, spec.scheme, BUILT_IN_SINKS))(spec, context)
+
+
 def feed_names() -> list[str]:
     """List the names of all feeds that are installed."""
-    return sorted({*BUILT_IN, *_entry_points()})
+    return sorted({*BUILT_IN, *_entry_points(GROUP)})
 
 
 def name_of(spec: FeedSpec, base_dir: Path) -> str:
@@ -91,16 +108,21 @@ def _name_by_content(spec: FeedSpec, path: Path) -> str:
 
 
 @cache
-def _entry_points() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+def _entry_points(group: str) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=group)}
 
 
 def _opener(name: str) -> OpenFeed:
-    entry = _entry_points().get(name)
+    return cast(OpenFeed, _load(GROUP, name, BUILT_IN))
+
+
+def _load(group: str, name: str, built_in: Mapping[str, str]) -> object:
+    entry = _entry_points(group).get(name)
     if entry is None:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        return cast(OpenFeed, getattr(import_module(module), attribute))
+        module, _, attribute = built_in[name].partition(":")
+        return getattr(import_module(module), attribute)
     try:
-        return cast(OpenFeed, entry.load())
+        return entry.load()
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"the feed {name!r} cannot be loaded from {entry.value!r}: {error}") from error
+        kind = group.removeprefix("replay.").removesuffix("s")
+        raise ConfigError(f"the {kind} {name!r} cannot be loaded from {entry.value!r}: {error}") from error

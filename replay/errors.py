@@ -9,7 +9,8 @@ Nothing else belongs here: no formatting of tracebacks, no logging, no import of
     ├── StrategyError    3  a handler of the strategy raised; chained `from` the user's own exception
     ├── HaltError        4  a rule of the engine or a policy for bad data stopped the run
     │   └── DataError    4  the data cannot be read as what they are said to be
-    └── JournalError     5  the disk or the journal: full, torn beyond repair, locked
+    └── JournalError     5  the disk or the journal: full, torn beyond repair
+        └── SessionLocked   another process runs the session
 
 Codes without an error: 0 done, 1 two runs differ, 130 interrupted.
 """
@@ -119,6 +120,10 @@ class JournalError(ReplayError):
     """The journal or the disk under it refuses: full, not writable, in use by another process, broken in the middle."""
 
     exit_code = EXIT_DISK
+
+
+class SessionLocked(JournalError):
+    """Another process runs the session."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:

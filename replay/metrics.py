@@ -5,43 +5,29 @@ May not live here: counting. Nothing on the way of a tick knows that metrics exi
 
 from __future__ import annotations
 
-import asyncio
-import errno
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from replay.errors import JournalError, UsageError
+from replay.errors import JournalError
+from replay.health import SessionInfo, State, current_state, measures_of
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
-    from replay.pipeline.histogram import Histogram
+    from replay.measures import Distribution, Measure
     from replay.pipeline.pipeline import Pipeline
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-RENDER_EVERY_S = 1.0
 SERIES_MAX = 500
 """Series of one metric at most; what is beyond is counted in replay_series_dropped."""
 
-STATES = ("starting", "recovering", "running", "stopped", "failed")
-"""What a session can be doing; one of the series of replay_session_state is 1."""
-
-
-class SessionInfo:
-    """What metrics say of the run as a whole; the mode sets it up and moves the state on."""
-
-    def __init__(self, mode: str, name: str, version: str) -> None:
-        self.mode = mode
-        self.name = name
-        self.version = version
-        self.state = "starting"
-        self.frames_recovered = 0
+PIECE_FAMILIES = 6
+"""Families rendered at once: about 0.3 ms."""
 
 
 class RunCollector(Collector):
@@ -53,6 +39,8 @@ class RunCollector(Collector):
         self._pipeline = pipeline
         self._info = info
         self._dead_letters = dead_letters or dict
+        self.loop_seconds: Distribution | None = None
+        """The delays of the event loop, where one is watched."""
         self._dropped = 0
 
     def describe(self) -> Iterable[Metric]:
@@ -69,6 +57,7 @@ class RunCollector(Collector):
         yield from self._times(engine)
         yield from self._shell(engine)
         yield from self._journal()
+        yield from self._measured()
         yield _gauge("replay_series_dropped", "Series left out because their metric has too many.", self._dropped)
 
     # -- families
@@ -81,11 +70,25 @@ class RunCollector(Collector):
         family.add_metric([info.mode, info.name, info.version], 1)
         yield family
         states = GaugeMetricFamily("replay_session_state", "1 for what the session is doing.", labels=["state"])
-        for state in STATES:
-            states.add_metric([state], float(state == info.state))
+        current = current_state(self._pipeline, info)
+        for state in State:
+            states.add_metric([state], float(state == current))
         yield states
-        yield _counter("replay_recovered_frames", "Journal frames run again at the start.", info.frames_recovered)
+        yield from self._recovery()
+        if self.loop_seconds is not None:
+            yield _histogram(
+                "replay_loop_delay_seconds", "How late the event loop comes, up to 1 ms of rounding.", self.loop_seconds
+            )
+
+    def _recovery(self) -> Iterator[Metric]:
+        recovery = self._info.recovery
+        yield _counter("replay_recovered_frames", "Journal frames run again at the start.", recovery.frames)
         yield _counter("replay_recovered_records", "Records run again at the start.", self._pipeline.counters.recovered)
+        yield _gauge(
+            "replay_recovery_frames_to_go", "Frames still to be run again, by their mean size.", recovery.frames_to_go
+        )
+        yield _gauge("replay_recovery_bytes_to_go", "Journal bytes still to be run again.", recovery.bytes_to_go)
+        yield _gauge("replay_recovery_duration_seconds", "How long recovery took, or has taken.", recovery.seconds)
 
     def _trading(self, engine: Mapping[str, Any]) -> Iterator[Metric]:
         yield self._counters("replay_records", "Records taken by the engine.", "kind", engine.get("records"))
@@ -145,6 +148,17 @@ class RunCollector(Collector):
         yield _counter("replay_feed_records_outside", "Records left out by from and until.", counters.outside)
         yield _counter("replay_clock_beats", "Clock records made for silent venues and timers.", counters.beats)
         yield _histogram("replay_batch_duration_seconds", "Time to run a batch.", counters.batch_seconds)
+        outbox = pipeline.outbox
+        yield _histogram(
+            "replay_tick_to_decision_seconds",
+            "From a batch's arrival to its events' decision.",
+            outbox.decision_seconds,
+        )
+        yield _histogram(
+            "replay_tick_to_order_seconds",
+            "From a batch's arrival to its events' release to the sinks, the commit included.",
+            outbox.release_seconds,
+        )
         yield self._counters("replay_dead_letters", "Data that are not on the tape.", "reason", self._dead_letters())
         depths = GaugeMetricFamily("replay_queue_depth", "How much waits in each queue.", labels=["queue"])
         for queue, depth in engine.get("due", {}).items():
@@ -167,6 +181,19 @@ class RunCollector(Collector):
         yield _histogram(
             "replay_journal_commit_duration_seconds", "Time to make the journal durable.", counters.commit_seconds
         )
+        disk = os.statvfs(journal.folder)
+        yield _gauge(
+            "replay_session_disk_free_bytes", "Room left on the session's disk.", disk.f_bavail * disk.f_frsize
+        )
+        yield _gauge("replay_session_disk_size_bytes", "Size of the session's disk.", disk.f_blocks * disk.f_frsize)
+
+    def _measured(self) -> Iterator[Metric]:
+        """Make families of what feed, sinks and others measure; series of one name are one family."""
+        named: dict[str, list[Measure]] = {}
+        for measure in measures_of(self._pipeline):
+            named.setdefault(measure.name, []).append(measure)
+        for measures in named.values():
+            yield _family(self._bounded(measures))
 
     # -- helpers
 
@@ -181,101 +208,29 @@ class RunCollector(Collector):
         return items[:SERIES_MAX]
 
 
-class MetricsText:
-    """Renders a collector as text, at most once a second however many ask."""
-
-    def __init__(self, collector: Collector, *, every_s: float = RENDER_EVERY_S) -> None:
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(collector)
-        self._every_s = every_s
-        self._text = b""
-        self._rendered_at: float | None = None
-
-    def get(self) -> bytes:
-        """Give the text, rendered anew if the last one is a second old."""
-        now = time.monotonic()
-        if self._rendered_at is None or now - self._rendered_at >= self._every_s:
-            self._text = self.render()
-            self._rendered_at = time.monotonic()
-        return self._text
-
-    def render(self) -> bytes:
-        """Render anew."""
-        return generate_latest(self._registry)
+def rendered_pieces(*collectors: Collector) -> Iterator[bytes]:
+    """Give the text of collectors in pieces that each take well under a millisecond; all is read before the first."""
+    families = [family for collector in collectors for family in collector.collect()]
+    for first in range(0, len(families), PIECE_FAMILIES):
+        yield generate_latest(_Families(families[first : first + PIECE_FAMILIES]))
 
 
-class MetricsServer:
-    """Serves /metrics and /health on the event loop of the run."""
+class _Families:
+    """Families that were collected already, as generate_latest wants them."""
 
-    def __init__(self, text: MetricsText, info: SessionInfo, *, host: str, port: int) -> None:
-        self._text = text
-        self._info = info
-        self.host = host
-        self.port = port
-        """The port that is served; set to the real one when 0 was asked for."""
-        self._runner: web.AppRunner | None = None
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
 
-    async def start(self) -> None:
-        """Bind and serve; raise UsageError where the port is taken or the address is not ours."""
-        from aiohttp import web
-
-        application = web.Application()
-        application.router.add_get("/metrics", self._metrics)
-        application.router.add_get("/health", self._health)
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self.host, self.port).start()
-        except OSError as error:
-            await self.stop()
-            raise _bind_error(error, self.host, self.port) from error
-        self.port = int(self._runner.addresses[0][1])
-
-    async def stop(self) -> None:
-        """Stop serving. May be called again."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await asyncio.shield(self.stop())
-
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        from aiohttp import web
-
-        return web.Response(body=self._text.get(), headers={"Content-Type": CONTENT_TYPE})
-
-    async def _health(self, _request: web.Request) -> web.Response:
-        from aiohttp import web
-
-        is_ready = self._info.state == "running"
-        return web.json_response({"state": self._info.state, "run": self._info.name}, status=200 if is_ready else 503)
+    def collect(self) -> list[Metric]:
+        return self._families
 
 
 def write_file(path: Path, collector: Collector) -> None:
     """Write the metrics as they are now, for runs that serve no port."""
     try:
-        path.write_bytes(MetricsText(collector).render())
+        path.write_bytes(b"".join(rendered_pieces(collector)))
     except OSError as error:
         raise JournalError(f"cannot write: {error.strerror or error}", place=str(path)) from error
-
-
-def _bind_error(error: OSError, host: str, port: int) -> UsageError:
-    if error.errno == errno.EADDRINUSE:
-        return UsageError(
-            f"port {port} on {host} is in use",
-            place="metrics.port",
-            remedy="stop what serves there, or take another: --set metrics.port=9110 (0 takes a free one)",
-        )
-    return UsageError(
-        f"cannot serve on {host}:{port}: {error.strerror or error}",
-        place="metrics",
-        remedy="set metrics.host to an address of this machine, and metrics.port to one above 1023",
-    )
 
 
 def _drawdown_ratio(engine: Mapping[str, Any]) -> float | None:
@@ -298,7 +253,25 @@ def _counter(name: str, text: str, value: float) -> Metric:
     return family
 
 
-def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+def _histogram(name: str, text: str, histogram: Distribution) -> Metric:
     family = HistogramMetricFamily(name, text)
     family.add_metric([], buckets=histogram.cumulative(), sum_value=histogram.total)
+    return family
+
+
+def _family(measures: list[Measure]) -> Metric:
+    """Make one family of the series of one name; kind and help are those of the first."""
+    first = measures[0]
+    family = Metric(first.name, first.help, first.kind)
+    for measure in measures:
+        labels = dict(measure.labels)
+        if isinstance(measure.value, (int, float)):
+            suffix = "_total" if first.kind == "counter" else ""
+            family.add_sample(first.name + suffix, labels, float(measure.value))
+            continue
+        buckets = measure.value.cumulative()
+        for bound, count in buckets:
+            family.add_sample(first.name + "_bucket", {**labels, "le": bound}, count)
+        family.add_sample(first.name + "_count", labels, buckets[-1][1])
+        family.add_sample(first.name + "_sum", labels, measure.value.total)
     return family

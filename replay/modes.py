@@ -7,25 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
 from replay.config import DurationText, RunConfig, TimeText, resolved
-from replay.errors import EngineMissing, HaltError, StrategyError, UsageError
+from replay.config.run_config import locate
+from replay.errors import ConfigError, EngineMissing, HaltError, StrategyError, UsageError
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.merge import merge
+from replay.feeds.warmup import Warmup
 from replay.fork import ForkRequest, check_tape, find_origin, frames_to_take
-from replay.metrics import MetricsServer, MetricsText, RunCollector, SessionInfo, write_file
+from replay.health import Health, SessionInfo, State
+from replay.metrics import RunCollector, write_file
 from replay.pipeline.beats import QUIET_NS, ClockBeats
-from replay.pipeline.journal import Journal, JournalReader
-from replay.pipeline.outbox import Outbox, Sink
+from replay.pipeline.histogram import LOOP_SECONDS, Histogram
+from replay.pipeline.journal import Journal, JournalReader, last_epoch
+from replay.pipeline.outbox import Outbox, Sink, SinkContext
 from replay.pipeline.pacing import Pacer, PlayControls, Speed, TapePacer
 from replay.pipeline.pipeline import Pipeline, ProgressCall, Window
 from replay.pipeline.sinks import EquityLog, EventLog, HeldFile
@@ -36,6 +42,7 @@ from replay.recovery import Recoverer, Recovery, SnapshotMisled
 from replay.result.eventtext import Names
 from replay.result.marks import SAMPLE
 from replay.result.result import EVENTS_FILE, RESULT_FILE, Result, ResultBuilder
+from replay.serving import MetricsServer
 from replay.session import (
     EQUITY_FILE,
     MARKS_FILE,
@@ -52,8 +59,10 @@ from replay.units import format_duration, format_time
 
 if TYPE_CHECKING:
     from replay._engine import Engine, Sequencer
-    from replay.config import FeedSpec
+    from replay.config import FeedSpec, SinkSpec
     from replay.feeds.feed import Feed
+    from replay.feeds.tape import TapeHeader
+    from replay.health import Probed
     from replay.pipeline.outbox import Effects
     from replay.strategy import Strategy
 
@@ -61,6 +70,13 @@ PAPER_METRICS_PORT = 9109
 CONFIG_FILE = "config.toml"
 METRICS_FILE = "metrics.prom"
 DEAD_LETTERS_FILE = "dead-letters.ndjson"
+
+
+class Host(Protocol):
+    """Runs several sessions in one process: it serves their metrics together and says when each stops."""
+
+    def joins(self, collector: RunCollector, health: Probed) -> None:
+        """Take up a session's metrics and health."""
 
 
 @dataclass(frozen=True)
@@ -179,11 +195,13 @@ async def paper_async(
     stop: Stop | None = None,
     adopt: bool = False,
     fork: ForkRequest | None = None,
+    host: Host | None = None,
     **options: Any,
 ) -> Result:
     """As `paper`, on the running event loop.
 
-    `options` are those of replay.pipeline.journal.Journal, in place of what `[session]` says.
+    `options` are those of replay.pipeline.journal.Journal, in place of what `[session]` says. With a host, the session
+    serves no metrics of its own and heeds no signals, only `stop`.
     """
     from replay import logs
 
@@ -194,7 +212,7 @@ async def paper_async(
     with Session(folder, adopt=adopt) as opened_session:
         if fork is not None:
             _start_fork(opened_session, fork)
-        work = _PaperWork(plan, opened_session, progress, stop or Stop(), options)
+        work = _PaperWork(plan, opened_session, progress, stop or Stop(), host, options)
         try:
             return await work.run(trusts_snapshots=True)
         except SnapshotMisled as error:
@@ -216,6 +234,7 @@ class _PaperWork:
     session: Session
     progress: ProgressCall | None
     stop: Stop
+    host: Host | None
     options: dict[str, Any]
 
     async def run(self, *, trusts_snapshots: bool) -> Result:
@@ -227,8 +246,8 @@ class _PaperWork:
         with _opened(plan, "paper", session=session) as opened:
             run = _session_run(opened, session, progress=self.progress, stop=self.stop)
             port = plan.config.metrics.port
-            async with run.serving(PAPER_METRICS_PORT if port is None else port):
-                recovery, journal = run.recover(session, self.options, log, trusts_snapshots=trusts_snapshots)
+            async with run.serving(PAPER_METRICS_PORT if port is None else port, self.host), run.publishing():
+                recovery, journal = await run.recover(session, self.options, log, trusts_snapshots=trusts_snapshots)
                 log.info(
                     "session started",
                     session=str(session.folder),
@@ -241,9 +260,11 @@ class _PaperWork:
                 )
                 for note in (*opened.notes, *recovery.notes):
                     log.warning(note)
-                with run.ending(), stop_on_signals(run.pipeline.stop):
-                    run.info.state = "running"
+                signals = stop_on_signals(run.pipeline.stop) if self.host is None else contextlib.nullcontext()
+                with run.ending(), signals:
+                    run.begins()
                     await run.pipeline.run_async()
+                    await run.pipeline.outbox.drain()
                 result = run.result()
             log.info(
                 "session ended",
@@ -281,6 +302,7 @@ class _Opened:
     plan: Plan
     mode: str
     feed: Feed
+    warmup: Warmup | None
     setup: bytes
     sequencer: Sequencer
     engine: Engine
@@ -308,10 +330,15 @@ class _Run:
     recover_s: float = 0.0
     run_s: float = 0.0
 
-    @property
+    @functools.cached_property
     def collector(self) -> RunCollector:
         """The metrics of the run."""
         return RunCollector(self.pipeline, self.info, lambda: self.dead_letters.counts)
+
+    def begins(self) -> None:
+        """Say that from now on new records are taken."""
+        self.info.state = State.RUNNING
+        self.info.running_since_ns = time.time_ns()
 
     @contextlib.contextmanager
     def ending(self) -> Iterator[None]:
@@ -321,24 +348,47 @@ class _Run:
             yield
         except BaseException as error:
             self.run_s = time.perf_counter() - started_s
-            self.info.state = "failed"
+            self.info.state = State.FAILED
             self._keep_partial(error)
             raise
         self.run_s = time.perf_counter() - started_s
-        self.info.state = "stopped"
+        self.info.state = State.STOPPED
 
     @contextlib.asynccontextmanager
-    async def serving(self, port: int | None) -> AsyncIterator[None]:
-        """Serve metrics while the run goes on, where there is a port."""
-        if port is None:
+    async def serving(self, port: int | None, host: Host | None = None) -> AsyncIterator[None]:
+        """Serve metrics while the run goes on, where there is a port, or let the host do it."""
+        metrics = self.opened.plan.config.metrics
+        health = Health(self.pipeline, self.info, stale_ns=metrics.stale.ns)
+        if host is not None:
+            host.joins(self.collector, health)
+        if port is None or host is not None:
             yield
             return
-        text = MetricsText(self.collector)
-        async with MetricsServer(text, self.info, host=self.opened.plan.config.metrics.host, port=port) as server:
+        loop_seconds = self.collector.loop_seconds = Histogram(LOOP_SECONDS)
+        async with MetricsServer(
+            self.collector, health, host=metrics.host, port=port, loop_seconds=loop_seconds
+        ) as server:
             self.served_port = server.port
             yield
 
-    def recover(
+    @contextlib.asynccontextmanager
+    async def publishing(self) -> AsyncIterator[None]:
+        """Keep the sinks with connections open; they get what was decided also where the run fails."""
+        outbox = self.pipeline.outbox
+        try:
+            await outbox.open()
+        except BaseException:
+            self.info.state = State.FAILED
+            self._discard()
+            raise
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                await outbox.drain()
+            raise
+
+    async def recover(
         self, session: Session, options: dict[str, Any], log: Any, *, trusts_snapshots: bool
     ) -> tuple[Recovery, Journal]:
         """Bring the session to where its journal ends, and open the journal for what comes.
@@ -346,13 +396,12 @@ class _Run:
         Where that fails, the session's files are as they were.
         """
         started_s = time.perf_counter()
-        self.info.state = "recovering"
+        self.info.state = State.RECOVERING
         settings = self.opened.plan.config.session
         try:
-            recovery, reader = self._recoverer(session).run(trusts_snapshots=trusts_snapshots)
+            recovery, reader = await self._recoverer(session).run(trusts_snapshots=trusts_snapshots)
             self.dead_letters = session.open_dead_letters(self.pipeline.dead_letter_bytes)
             self.pipeline.dead_letters = self.dead_letters
-            self.info.frames_recovered = recovery.frames
             chosen = {
                 "commit_every_ns": settings.commit_every.ns,
                 "commit_bytes": settings.commit_bytes,
@@ -361,7 +410,7 @@ class _Run:
             }
             journal = session.open_journal(reader, **chosen)
         except BaseException:
-            self.info.state = "failed"
+            self.info.state = State.FAILED
             self._discard()
             raise
         self.pipeline.journal = journal
@@ -370,6 +419,7 @@ class _Run:
         if session.manifest.fork is not None:
             self.pipeline.tape_first = frames_to_take(session.manifest.fork, self.opened.engine.seq)
         self.snapshots = self.pipeline.snapshots = self._snapshots(session, recovery.snapshot_seq or 0, log)
+        self.pipeline.extra_measured.append(self.snapshots)
         return recovery, journal
 
     def _recoverer(self, session: Session) -> Recoverer:
@@ -388,6 +438,7 @@ class _Run:
             files=self.files,
             names=self.opened.names,
             disk=session.disk,
+            progress=self.info.recovery,
         )
 
     def _snapshots(self, session: Session, last_seq: int, log: Any) -> Snapshots:
@@ -429,7 +480,7 @@ class _Run:
         try:
             return self._finish()
         except BaseException:
-            self.info.state = "failed"
+            self.info.state = State.FAILED
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 self.builder.close()
             raise
@@ -521,6 +572,11 @@ def _opened(plan: Plan, mode: str, *, session: Session | None = None) -> Iterato
     started_s = time.perf_counter()
     engine_class, sequencer_class = _engine_classes()
     config = plan.config
+    if config.sink and session is None:
+        raise UsageError(
+            f"{mode} publishes nothing, and the run file has a [[sink]] ({config.sink[0].uri})",
+            remedy="only sessions publish: use `replay paper`, or leave the sinks out: --set sink=[]",
+        )
     feeds = list(plan.feeds) if plan.feeds is not None else [open_feed(spec, config) for spec in config.feed]
     live = [feed for feed in feeds if feed.live]
     if live and session is None:
@@ -529,7 +585,11 @@ def _opened(plan: Plan, mode: str, *, session: Session | None = None) -> Iterato
             remedy="use `replay paper` for live feeds, or record them first",
         )
     headers = [feed.header for feed in feeds]
-    trading_start_ns = _trading_start(config, session) if session is not None else None
+    merged = merge(feeds)
+    trading_start_ns = _trading_start(config, merged, session)
+    warmup = _warmup(config, merged.header, trading_start_ns)
+    if warmup is not None and (session is None or session.manifest is None):
+        warmup.open()  # later starts open it only if it is not over
     setup = build(config, headers, trading_start_ns=trading_start_ns)
     strategies = list(plan.strategies) if plan.strategies is not None else load_strategies(config)
     notes: list[str] = []
@@ -546,7 +606,8 @@ def _opened(plan: Plan, mode: str, *, session: Session | None = None) -> Iterato
     yield _Opened(
         plan=plan,
         mode=mode,
-        feed=merge(feeds),
+        feed=merged,
+        warmup=warmup,
         setup=setup,
         sequencer=sequencer_class(setup),
         engine=engine,
@@ -588,7 +649,7 @@ def _session_run(opened: _Opened, session: Session, *, progress: ProgressCall | 
         HeldFile(folder / MARKS_FILE, SAMPLE.itemsize, "series of marks", keep=True, is_provisional=True, disk=disk),
     )
     builder = _builder(opened, folder, keeps_events=False, on_marks=files.marks.put)
-    sinks: list[Sink] = [files.events, files.equity, _ResultSink(builder)]
+    sinks: list[Sink] = [files.events, files.equity, _ResultSink(builder), *_plugged_sinks(opened, session, stop)]
     dead_letters = DeadLetterWriter(None)  # the session's file is opened where its journal says that it ends
     pipeline = _pipeline(opened, Outbox(sinks), builder, dead_letters, progress, stop)
     if opened.feed.live and opened.feed.receive_time == "stamp":
@@ -632,6 +693,7 @@ def _pipeline(
         dead_letters=dead_letters,
         observer=builder,
         window=Window(run.first_ns, run.limit_ns),
+        warmup=opened.warmup,
         stop=stop,
         progress=progress,
         total=opened.total,
@@ -645,7 +707,7 @@ def _info(opened: _Opened) -> SessionInfo:
 async def _drive(run: _Run, port: int | None) -> Result:
     async with run.serving(port):
         with run.ending(), stop_on_signals(run.pipeline.stop):
-            run.info.state = "running"
+            run.begins()
             await run.pipeline.run_async()
         return run.result()
 
@@ -668,27 +730,71 @@ def _between(plan: Plan, from_ns: int | None, until_ns: int | None) -> Plan:
 
 def open_feed(spec: FeedSpec, config: RunConfig) -> Feed:
     """Open a feed of a configuration with the adapter that its URI names; adapters plug in, so it is found by name."""
-    if spec.kafka is None and spec.scheme == "kafka":
-        spec = msgspec.structs.replace(spec, kafka=config.kafka)
-    feed: Feed = import_module("replay.adapters.registry").open_feed(spec, config.instrument, config.base_dir)
+    registry = import_module("replay.adapters.registry")
+    feed: Feed = registry.open_feed(_with_kafka(spec, config), config.instrument, config.base_dir)
     return feed
 
 
-def _trading_start(config: RunConfig, session: Session) -> int | None:
-    """When a live session first takes commands: fixed when it was made, or a re-run would decide otherwise."""
-    if session.manifest is not None:
+def _plugged_sinks(opened: _Opened, session: Session, stop: Stop) -> list[Sink]:
+    """Make the sinks that the run file names; each is found by its scheme, since sinks plug in."""
+    config = opened.plan.config
+    if not config.sink:
+        return []
+    assert session.manifest is not None, "settle comes first"
+    context = SinkContext(
+        session=session.manifest.id,
+        name=opened.plan.name,
+        epoch=session.next_epoch(last_epoch(session.journal_folder)),
+        setup=opened.setup,
+        ledger_scales=opened.engine.ledger_scales(),
+        events_path=session.events_folder / EVENTS_FILE,
+        wake=stop.request,
+    )
+    registry = import_module("replay.adapters.registry")
+    return [registry.open_sink(_with_kafka(spec, config), context) for spec in config.sink]
+
+
+SpecT = TypeVar("SpecT", "FeedSpec", "SinkSpec")
+
+
+def _with_kafka(spec: SpecT, config: RunConfig) -> SpecT:
+    """Give a kafka: feed or sink what it is to know of the brokers, with paths that start at the run file."""
+    if spec.scheme != "kafka":
+        return spec
+    kafka = spec.kafka if spec.kafka is not None else config.kafka
+    return msgspec.structs.replace(spec, kafka=kafka.located(lambda path: locate(path, config.base_dir)))
+
+
+def _trading_start(config: RunConfig, feed: Feed, session: Session | None) -> int | None:
+    """When commands are first taken, where the setup cannot tell by itself: with a warm-up, or in a live session.
+
+    A live session's is fixed when it is made, or a re-run would decide otherwise.
+    """
+    if session is not None and session.manifest is not None:
         return session.manifest.trading_start_ns
-    if session.fork is not None:
+    if session is not None and session.fork is not None:
         return session.trading_start_ns
-    if config.run.warmup.ns and config.run.from_ is None and any(_is_live(spec.scheme) for spec in config.feed):
-        return session.created_ns + config.run.warmup.ns
-    return None
+    run = config.run
+    if run.from_ is not None or not (config.warmup or run.warmup.ns):
+        return None
+    if session is not None and feed.live:
+        return session.created_ns + run.warmup.ns
+    if not config.warmup:
+        return None
+    if feed.header.first_ns is None:
+        raise ConfigError(
+            f"{feed.uri} does not say when it begins, so that nobody knows where the warm-up ends",
+            place="[[warmup]]",
+            remedy="convert it to a tape with `replay data convert`",
+        )
+    return feed.header.first_ns + run.warmup.ns
 
 
-def _is_live(scheme: str | None) -> bool:
-    from replay.config import LIVE_SCHEMES
-
-    return scheme in LIVE_SCHEMES
+def _warmup(config: RunConfig, header: TapeHeader, trading_start_ns: int | None) -> Warmup | None:
+    if not config.warmup or trading_start_ns is None:
+        return None
+    limit_ns = trading_start_ns - config.run.warmup.ns
+    return Warmup(lambda: [open_feed(spec, config) for spec in config.warmup], header, limit_ns)
 
 
 def _beats(opened: _Opened) -> ClockBeats:
@@ -787,11 +893,17 @@ def record_of_run(config: RunConfig, tape_seq: int) -> Any:
     feeds = [open_feed(spec, config) for spec in config.feed]
     if any(feed.live for feed in feeds):
         return None
-    sequencer = sequencer_class(build(config, [feed.header for feed in feeds]))
+    merged = merge(feeds)
+    trading_start_ns = _trading_start(config, merged, None)
+    warmup = _warmup(config, merged.header, trading_start_ns)
+    sequencer = sequencer_class(build(config, [feed.header for feed in feeds], trading_start_ns=trading_start_ns))
     window = Window(config.run.first_ns, config.run.limit_ns)
     first_seq = 0
-    for batch in merge(feeds).batches(None):
-        admitted, _ = sequencer.admit(as_bytes(window.cut(batch.records)).data)
+    before = () if warmup is None else warmup.batches()
+    for records in itertools.chain(
+        (batch.records for batch in before), (window.cut(batch.records) for batch in merged.batches())
+    ):
+        admitted, _ = sequencer.admit(as_bytes(records).data)
         rows = from_bytes(admitted)
         if tape_seq < first_seq + len(rows):
             return rows[tape_seq - first_seq]

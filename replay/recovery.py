@@ -6,6 +6,7 @@ records.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from replay.disk import Disk
 from replay.errors import JournalError, ReplayError, StrategyError
 from replay.events import EVENT
-from replay.pipeline.disk import Disk
-from replay.pipeline.journal import UNKNOWN_SOURCES, Frame, JournalReader
+from replay.health import RecoveryProgress
+from replay.pipeline.journal import UNKNOWN_SOURCES, Frame, JournalReader, segment_paths
 from replay.pipeline.outbox import Effects
 from replay.pipeline.pipeline import FrameCursor, Pipeline
 from replay.pipeline.sinks import HeldFile
@@ -83,8 +85,9 @@ class Recoverer:
     files: Files
     names: Names
     disk: Disk
+    progress: RecoveryProgress
 
-    def run(self, *, trusts_snapshots: bool) -> tuple[Recovery, JournalReader]:
+    async def run(self, *, trusts_snapshots: bool) -> tuple[Recovery, JournalReader]:
         """Run the journal through engine and strategy, prove it frame by frame, and set the pipeline on its way.
 
         Raises JournalError where the journal is damaged or gives other events than it did, SnapshotMisled where that
@@ -95,7 +98,7 @@ class Recoverer:
         self.pipeline.is_recovering = True
         snapshot = self._start_at_snapshot(reader, notes) if trusts_snapshots else None
         try:
-            frames, last = self._run_frames(reader, snapshot)
+            frames, last = await self._run_frames(reader, snapshot)
         except (Divergence, UnsupportedState, StrategyError) as error:
             if snapshot is None:
                 raise
@@ -113,13 +116,14 @@ class Recoverer:
         seq = None if snapshot is None else snapshot.facts.seq
         return Recovery(frames, reader.next_seq, self.pipeline.outbox.events, was_closed, tuple(notes), seq), reader
 
-    def _run_frames(self, reader: JournalReader, snapshot: Snapshot | None) -> tuple[int, Frame | None]:
+    async def _run_frames(self, reader: JournalReader, snapshot: Snapshot | None) -> tuple[int, Frame | None]:
         pipeline = self.pipeline
         held_events = self.files.events.held_events
         last: Frame | None = None
         frames = 0
         if snapshot is not None:
             self._restore(snapshot)
+        self.progress.begin(segment_paths(self.folder))
         for frame in reader.frames(None if snapshot is None else snapshot.facts.place):
             if pipeline.engine.digest() != frame.digest_before:
                 raise self._divergence(frame, pipeline.outbox.peek())
@@ -127,6 +131,10 @@ class Recoverer:
                 pipeline.outbox.release(0)  # all of it is proved by this frame's digest
             pipeline.run_frame(frame)
             last, frames = frame, frames + 1
+            if self.progress.is_breath_due(frame, frames):
+                await asyncio.sleep(0)  # whoever asks is told how far it is
+                self.progress.breathed()
+        self.progress.end(frames)
         self._check_unproved(pipeline.outbox.peek(), held_events)
         return frames, last
 

@@ -30,11 +30,11 @@ import msgspec
 import numpy as np
 
 from replay.config import RunConfig, from_mapping, resolved, toml
-from replay.errors import ConfigError, JournalError, UsageError
+from replay.disk import Disk, disk_error
+from replay.errors import ConfigError, JournalError, SessionLocked, UsageError
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Batch, StoredFeed
 from replay.feeds.tape import TapeHeader
-from replay.pipeline.disk import Disk, disk_error
 from replay.pipeline.journal import UNKNOWN_SOURCES, Journal, JournalReader
 from replay.units import format_time
 
@@ -49,7 +49,7 @@ EVENTS_FILE = "events.bin"
 EQUITY_FILE = "equity.bin"
 MARKS_FILE = "marks.bin"
 
-FREE_SECTIONS = ("metrics", "log", "kafka", "session")
+FREE_SECTIONS = ("metrics", "log", "kafka", "sink", "session")
 """Sections of the run file that a session may change from start to start: nothing on the tape depends on them."""
 
 _OWN_NAMES = frozenset({SETUP_FILE, LOCK_FILE, "journal", "snapshots", "events", "dead-letters", "metrics.prom"})
@@ -103,7 +103,7 @@ class Session:
         """SHA-256 of the strategies' sources of this start."""
         self._lock: int | None = None
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            self.disk.make_folder(folder)
         except OSError as error:
             raise disk_error(error, "the session folder cannot be made", folder) from error
         self._refuse_foreign_folder()
@@ -112,7 +112,7 @@ class Session:
             self.manifest = read_manifest(folder) if (folder / MANIFEST_FILE).exists() else None
             self._check_place(adopt=adopt)
             for name in ("journal", "snapshots", "events", "dead-letters"):
-                (folder / name).mkdir(exist_ok=True)
+                self.disk.make_folder(folder / name)
         except OSError as error:
             self.close()
             raise disk_error(error, "the session folder cannot be made", folder) from error
@@ -170,8 +170,7 @@ class Session:
         journal = Journal(
             self.journal_folder,
             segment=reader.segments,
-            # What was copied may go on, too: the adopted one is ahead of it, and other systems refuse the lower epoch.
-            epoch=reader.epoch + (2 if self.is_adopted else 1),
+            epoch=self.next_epoch(reader.epoch),
             setup_digest=self.manifest.setup_digest,
             sources_digest=self.sources_digest,
             disk=self.disk,
@@ -188,15 +187,11 @@ class Session:
 
     def open_dead_letters(self, keep_bytes: int) -> DeadLetterWriter:
         """Open the dead letters with those that the journal knows of; what came after is found again by the feed."""
-        path = self.dead_letters_path
-        try:
-            if keep_bytes and path.stat().st_size < keep_bytes:  # a power cut: they are not committed with the journal
-                keep_bytes = path.read_bytes().rfind(b"\n") + 1
-        except FileNotFoundError:
-            keep_bytes = 0
-        except OSError as error:
-            raise disk_error(error, "the dead letters cannot be read", path) from error
-        return DeadLetterWriter(path, keep_bytes=keep_bytes)
+        return DeadLetterWriter(self.dead_letters_path, keep_bytes=keep_bytes, disk=self.disk)
+
+    def next_epoch(self, last: int) -> int:
+        """Give the epoch of this start. What was copied may go on, too: the adopted one is ahead of it for good."""
+        return last + (2 if self.is_adopted else 1)
 
     def check_lock(self) -> None:
         """Raise JournalError where the lock file is no longer the one that this process holds.
@@ -246,7 +241,7 @@ class Session:
     def _check_place(self, *, adopt: bool) -> None:
         """Refuse a folder that is not where session.toml was written, unless it is adopted.
 
-        The new place is noted with the next epoch.
+        An adopted folder's place is noted once its next epoch is durable.
         """
         manifest = self.manifest
         if manifest is None or manifest.inode is None:
@@ -272,14 +267,14 @@ class Session:
         except OSError as error:
             raise disk_error(error, "the session's lock cannot be made", path) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 os.close(descriptor)
                 raise disk_error(error, "the session cannot be locked", path) from error
             owner = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise JournalError(
+            raise SessionLocked(
                 f"the session is run by another process{f' ({owner})' if owner else ''}",
                 place=str(self.folder),
                 remedy="stop that one first, or give --session another folder",
@@ -305,6 +300,7 @@ class Session:
             fork=self.fork,
         )
         try:
+            self.disk.sync_folder(self.folder.parent)  # a start that was killed may have made the folder, and no more
             self.disk.replace(self.folder / SETUP_FILE, setup)
             self._write_manifest(manifest)
         except OSError as error:
@@ -347,6 +343,15 @@ class JournalFeed(StoredFeed):
         for frame in JournalReader(self._folder).frames():
             if len(frame.records):
                 yield Batch(frame.records, b"null", [])
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock for good; whoever only looks at the session holds it for a moment, so try for a little while."""
+    for wait_s in (0.01, 0.04, 0.1):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(wait_s)
+    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def read_manifest(folder: Path) -> Manifest:

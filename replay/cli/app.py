@@ -57,6 +57,11 @@ def build() -> App:
     data.command("replay.cli.data:info", name="info", help="Describe tapes: what they hold, and what is odd in it.")
     data.command("replay.cli.data:head", name="head", help="Print the first records of a tape.")
     app.command(data)
+    sessions = App(name="sessions", help="List, show and remove paper sessions.", help_format="plaintext")
+    sessions.command("replay.cli.sessions:list_sessions", name="list", help="List sessions and what they are doing.")
+    sessions.command("replay.cli.sessions:show", name="show", help="Show one session, its journal and its cursor.")
+    sessions.command("replay.cli.sessions:prune", name="prune", help="Remove sessions that are over.")
+    app.command(sessions)
     app.command(
         "replay.cli.demo:demo",
         name="demo",

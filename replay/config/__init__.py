@@ -8,7 +8,6 @@ from replay.config.reference import schema_markdown
 from replay.config.run_config import RunConfig, default_decimals
 from replay.config.sections import (
     FEED_COLUMNS,
-    LIVE_SCHEMES,
     SOURCES,
     Account,
     Currency,
@@ -21,6 +20,7 @@ from replay.config.sections import (
     Risk,
     Run,
     RunFile,
+    SinkSpec,
     StrategySpec,
     SymbolColumn,
     TimeColumn,
@@ -32,7 +32,6 @@ from replay.config.values import DecimalText, DurationText, TimeText
 __all__ = [
     "DEFAULT_RUN_FILE",
     "FEED_COLUMNS",
-    "LIVE_SCHEMES",
     "SOURCES",
     "Account",
     "Currency",
@@ -48,6 +47,7 @@ __all__ = [
     "Run",
     "RunConfig",
     "RunFile",
+    "SinkSpec",
     "StrategySpec",
     "SymbolColumn",
     "TimeColumn",

@@ -11,7 +11,7 @@ from replay import units
 from replay.config import toml
 from replay.config.explain import dotted, missing_remedy
 from replay.config.run_config import RunConfig
-from replay.config.sections import FEED_COLUMNS, Account, FeedSpec, Instrument, Risk
+from replay.config.sections import FEED_COLUMNS, Account, FeedSpec, Instrument, Kafka, Risk
 from replay.config.values import DecimalText
 from replay.errors import ConfigError, choose, nearest
 
@@ -35,6 +35,31 @@ class Checker:
         self._check_feeds()
         self._check_venues()
         self._check_money()
+        self._check_kafka(self.config.kafka, ("kafka",))
+        own = [("feed", index, feed.kafka) for index, feed in enumerate(self.config.feed)]
+        own += [("sink", index, sink.kafka) for index, sink in enumerate(self.config.sink)]
+        for section, index, kafka in own:
+            if kafka is not None:
+                self._check_kafka(kafka, (section, index, "kafka"))
+
+    def _check_kafka(self, kafka: Kafka, at: toml.Path) -> None:
+        for first, second in (("password_env", "password_file"), ("key_password_env", "key_password_file")):
+            if getattr(kafka, first) is not None and getattr(kafka, second) is not None:
+                raise self.fail(f"{first} and {second} both name the password", *at, second, remedy="leave one out")
+        if kafka.request_timeout.ns <= 0:
+            raise self.fail("request_timeout must be longer than nothing", *at, "request_timeout")
+        if not kafka.security.startswith("sasl_"):
+            return
+        if not kafka.username:
+            raise self.fail(
+                f"security = {kafka.security!r} wants a username", *at, remedy='add username = "...", or use "ssl"'
+            )
+        if kafka.password_env is None and kafka.password_file is None:
+            raise self.fail(
+                f"security = {kafka.security!r} wants a password",
+                *at,
+                remedy='add password_env = "NAME" (an environment variable), or password_file = "path"',
+            )
 
     def fail(self, message: str, *path: str | int, remedy: str | None = None) -> ConfigError:
         """Make the error for the key at a path."""
@@ -137,9 +162,19 @@ class Checker:
     def _check_feeds(self) -> None:
         if not self.config.feed:
             raise self.fail("there is no feed", "feed", remedy=missing_remedy(("feed",)))
+        if self.config.warmup and self.config.run.from_ is not None:
+            raise self.fail(
+                "[[warmup]] and run.from both say what comes before trading",
+                *("run", "from"),
+                remedy="leave one out: run.from with run.warmup warms up from the feed's own past",
+            )
+        self._check_entries("feed", self.config.feed)
+        self._check_entries("warmup", self.config.warmup)
+
+    def _check_entries(self, section: str, specs: Sequence[FeedSpec]) -> None:
         symbols = [spec.symbol for spec in self.config.instrument]
-        for index, spec in enumerate(self.config.feed):
-            at = ("feed", index)
+        for index, spec in enumerate(specs):
+            at = (section, index)
             if isinstance(spec.symbol, str) and spec.symbol not in symbols:
                 raise self.fail(
                     f"the feed's symbol {spec.symbol!r} has no [[instrument]]",

@@ -24,6 +24,7 @@ from replay.config.sections import (
     Run,
     Section,
     SessionSection,
+    SinkSpec,
     StrategySpec,
     SymbolColumn,
     TimeColumn,
@@ -37,7 +38,7 @@ def schema_markdown() -> str:
     parts: list[str] = []
     for section in (
         Run, StrategySpec, FeedSpec, TimeColumn, SymbolColumn, Instrument, Venue, Fees, Latency, Account, Risk, Metrics,
-        Log, Currency, Kafka, SessionSection,
+        Log, Currency, Kafka, SinkSpec, SessionSection,
     ):  # fmt: skip
         head, _, rest = (section.__doc__ or "").partition("\n")
         notes = dict(line.strip().split(": ", 1) for line in rest.splitlines() if ": " in line)

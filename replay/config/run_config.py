@@ -88,12 +88,27 @@ def _locate_class(spec: str, base: Path, folder: Path | None) -> str:
 
 def absolute(config: RunConfig, folder: Path | None = None) -> RunFile:
     """Return the contents with paths that no longer depend on where the run file lies."""
+
+    def place(path: str) -> str:
+        return locate(path, config.base_dir, folder)
+
     sections = {name: getattr(config, name) for name in RunFile.__struct_fields__}
-    sections["feed"] = [
-        msgspec.structs.replace(spec, uri=locate(spec.uri, config.base_dir, folder)) for spec in config.feed
-    ]
+    for name in ("feed", "warmup"):
+        sections[name] = [
+            msgspec.structs.replace(
+                spec,
+                uri=locate(spec.uri, config.base_dir, folder),
+                kafka=None if spec.kafka is None else spec.kafka.located(place),
+            )
+            for spec in sections[name]
+        ]
     sections["strategy"] = [
         msgspec.structs.replace(spec, class_=_locate_class(spec.class_, config.base_dir, folder))
         for spec in config.strategy
+    ]
+    sections["kafka"] = config.kafka.located(place)
+    sections["sink"] = [
+        msgspec.structs.replace(spec, kafka=None if spec.kafka is None else spec.kafka.located(place))
+        for spec in config.sink
     ]
     return RunFile(**sections)

@@ -6,6 +6,7 @@ May not live here: reading, checks that span sections, and what a run does with 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_type_hints
@@ -14,9 +15,6 @@ import msgspec
 
 from replay import units
 from replay.config.values import DecimalText, DurationText, Text, TimeText
-
-LIVE_SCHEMES = ("sim", "follow", "stdin")
-"""URI schemes of the feeds that need nothing else and go on for ever."""
 
 PATH_SCHEMES = ("file", "follow", "tape", "csv", "ndjson", "binance", "session")
 """URI schemes after which comes a path."""
@@ -146,11 +144,36 @@ class Kafka(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[kafka]`: how brokers are reached, by every feed, sink and control topic that does not say otherwise.
 
     security: `plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`.
+    mechanism: how a password is proved, with sasl_plaintext and sasl_ssl.
+    username: who logs in, with sasl_plaintext and sasl_ssl.
+    password_env: the environment variable that holds the password.
+    password_file: the file that holds the password (its last line feed is left out).
+    ca_file: certificates (PEM) that a broker's own must be signed by; by default those of the system.
+    certificate_file: this client's own certificate (PEM), where brokers ask for one.
+    key_file: the private key of `certificate_file`, if it is not in the same file.
+    key_password_env: the environment variable that holds the key's password.
+    key_password_file: the file that holds the key's password.
+    check_hostname: whether a broker's certificate must name the host that was connected to.
     request_timeout: how long a broker may take to answer.
     """
 
     security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    username: str | None = None
+    password_env: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    key_password_env: str | None = None
+    key_password_file: str | None = None
+    check_hostname: bool = True
     request_timeout: DurationText = DurationText("40s")
+
+    def located(self, place: Callable[[str], str]) -> Kafka:
+        """Give the same with each path as `place` makes it."""
+        files = {name: getattr(self, name) for name in self.__struct_fields__ if name.endswith("_file")}
+        return msgspec.structs.replace(self, **{name: place(path) for name, path in files.items() if path is not None})
 
 
 class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -197,6 +220,37 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def text_format(self) -> Literal["csv", "ndjson"] | None:
         """`csv` or `ndjson` where rows are text whose columns the run file names; None for all else."""
         return text_format(self.uri)
+
+
+class SinkSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[sink]]`: where a paper session publishes what it decides, beside its own folder.
+
+    uri: kafka://host:port/topic, or the URI of a sink of your own.
+    format: how messages are written.
+    kinds: which messages are published.
+    max_message_bytes: a longer message stops the session; no more than the topic's max.message.bytes.
+    max_behind: events that may wait while the broker is away; then the session waits, too.
+    drain: how long an ending session waits for what is not published yet; the next start publishes the rest.
+    kafka: how the brokers of a kafka: sink are reached, where that is not as [kafka] says.
+    params: what a sink of your own wants to know.
+    """
+
+    uri: Annotated[str, msgspec.Meta(min_length=1)]
+    format: Literal["json", "msgpack"] = "json"
+    kinds: list[Literal["orders", "fills", "positions", "session"]] = msgspec.field(
+        default_factory=lambda: ["orders", "fills", "positions", "session"]
+    )
+    max_message_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**30)] = 1_000_000
+    max_behind: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
+    drain: DurationText = DurationText("10s")
+    kafka: Kafka | None = None
+    params: dict[str, Any] = {}
+
+    @property
+    def scheme(self) -> str | None:
+        """The scheme of the URI, or None where it has none."""
+        match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", self.uri)
+        return match[1].lower() if match else None
 
 
 class Instrument(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -343,10 +397,12 @@ class Metrics(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     port: the port to serve on; 0 takes a free one.
     host: the address to bind.
+    stale: silence of a live feed after which /health/ready says no; "0s": never.
     """
 
     port: Port | None = None
     host: str = "127.0.0.1"
+    stale: DurationText = DurationText("1m")
 
 
 class Log(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -394,6 +450,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run: what holds for the run as a whole.
     strategy: the strategies.
     feed: the sources of records.
+    warmup: stored feeds that run before the others, while commands are refused.
     instrument: what is traded.
     venue: fees, latency and fill rules.
     account: the money.
@@ -402,12 +459,14 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log: lines on stderr.
     currency: precisions.
     kafka: how Kafka is reached.
+    sink: where a session publishes.
     session: journal and snapshots of a paper session.
     """
 
     run: Run = Run()
     strategy: list[StrategySpec]
     feed: list[FeedSpec]
+    warmup: list[FeedSpec] = []
     instrument: list[Instrument]
     venue: list[Venue] = []
     account: Account
@@ -416,6 +475,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log: Log = Log()
     currency: list[Currency] = []
     kafka: Kafka = Kafka()
+    sink: list[SinkSpec] = []
     session: SessionSection = SessionSection()
 
 

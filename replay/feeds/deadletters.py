@@ -5,15 +5,17 @@ May not live here: the decision that something is dead.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import msgspec
 from numpy.typing import NDArray
 
+from replay.disk import Disk
 from replay.errors import JournalError
 from replay.feeds.feed import DeadLetter
 from replay.feeds.tape import KIND_NAMES
@@ -22,6 +24,8 @@ from replay.records import RECORD
 FILE_BYTES_MAX = 1 << 30
 """Beyond this the file takes no more; the counts go on."""
 
+_BUFFER_BYTES = 1 << 16
+
 
 class DeadLetterWriter:
     """Keeps dead letters in a file, or only counts them where there is no path.
@@ -29,13 +33,18 @@ class DeadLetterWriter:
     counts: how many of each reason, those beyond the file's limit included.
     """
 
-    def __init__(self, path: str | Path | None, *, keep_bytes: int = 0) -> None:
+    def __init__(self, path: str | Path | None, *, keep_bytes: int = 0, disk: Disk | None = None) -> None:
         """Open the file, keeping its first `keep_bytes` (those that a journal knows of)."""
         self.path = None if path is None else Path(path)
         self.counts: Counter[str] = Counter()
-        self._file: BinaryIO | None = None
+        self._disk = disk or Disk()
+        self._descriptor = -1
+        self._buffer: list[bytes] = []
+        self._buffer_bytes = 0
         self._size_bytes = 0
+        self._durable_bytes = keep_bytes
         self._is_full = False
+        self._failed = False
         if self.path is not None:
             self._open(self.path, keep_bytes)
 
@@ -62,15 +71,29 @@ class DeadLetterWriter:
         self._put(reason, {"place": f"row {row} of its batch", "record": fields})
 
     def flush(self) -> None:
-        """Hand everything to the operating system."""
-        if self._file is not None:
-            self._file.flush()
+        """Hand everything to the operating system. Raises JournalError; then nothing more is written."""
+        if not self._buffer:
+            return
+        parts, self._buffer, self._buffer_bytes = self._buffer, [], 0
+        self._guarded(lambda: self._disk.write(self._descriptor, parts), "cannot be written")
+
+    def commit(self) -> None:
+        """Make everything durable. Raises JournalError; then nothing is tried again."""
+        self.flush()
+        if self._descriptor >= 0 and self._size_bytes != self._durable_bytes:
+            self._guarded(lambda: self._disk.sync(self._descriptor), "cannot be made durable")
+            self._durable_bytes = self._size_bytes
 
     def close(self) -> None:
-        """Flush and close the file; counts stay."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Write what is left and close the file; counts stay. May be called again."""
+        if self._descriptor < 0:
+            return
+        try:
+            if not self._failed:
+                self.flush()
+        finally:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -82,8 +105,11 @@ class DeadLetterWriter:
 
     def _open(self, path: Path, keep_bytes: int) -> None:
         try:
-            self._file = path.open("r+b" if keep_bytes and path.exists() else "wb")
-            held = self._file.seek(0, 2)
+            is_new = not path.exists()
+            self._descriptor = self._disk.open(path)
+            if is_new:
+                self._disk.sync_folder(path.parent)
+            held = os.fstat(self._descriptor).st_size
             if held < keep_bytes:
                 raise JournalError(
                     f"is {held} bytes long, and the journal knows of {keep_bytes}",
@@ -91,33 +117,65 @@ class DeadLetterWriter:
                     remedy="put back the file that was there",
                 )
             if keep_bytes:
-                self._file.seek(0)
-                for line in self._file.read(keep_bytes).splitlines():
+                for line in os.pread(self._descriptor, keep_bytes, 0).splitlines():
                     self.counts[msgspec.json.decode(line, type=_Kept).reason] += 1
-            self._file.truncate(keep_bytes)
-            self._file.seek(keep_bytes)
+            if held > keep_bytes:
+                self._disk.truncate(self._descriptor, keep_bytes)
+            os.lseek(self._descriptor, keep_bytes, os.SEEK_SET)
         except OSError as error:
-            raise JournalError(f"cannot be written: {error.strerror}", place=str(path)) from None
+            self._abandon()
+            raise _disk_error(error, "cannot be opened", path) from error
         except msgspec.MsgspecError:
-            raise JournalError("is not what the journal knows of", place=str(path)) from None
+            self._abandon()
+            raise JournalError(
+                "is not what the journal knows of", place=str(path), remedy="put back the file that was there"
+            ) from None
+        except BaseException:
+            self._abandon()
+            raise
         self._size_bytes = keep_bytes
+
+    def _abandon(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def _put(self, reason: str, content: dict[str, Any]) -> None:
         self.counts[reason] += 1
-        if self._file is None or self._is_full:
+        if self._descriptor < 0 or self._is_full:
             return
         line = msgspec.json.encode({"reason": reason, **content}) + b"\n"
         if self._size_bytes + len(line) > FILE_BYTES_MAX:
             self._is_full = True
             line = msgspec.json.encode({"reason": "dead_letters_full", "place": "", "raw": ""}) + b"\n"
-        try:
-            self._file.write(line)
-        except OSError as error:
-            raise JournalError(f"cannot be written: {error.strerror}", place=str(self.path)) from None
+        self._buffer.append(line)
+        self._buffer_bytes += len(line)
         self._size_bytes += len(line)
+        if self._buffer_bytes >= _BUFFER_BYTES:
+            self.flush()
+
+    def _guarded(self, work: Callable[[], None], what: str) -> None:
+        """Do one operation of the disk; after the first that failed none is tried again."""
+        if self._failed:
+            raise JournalError(
+                "refuses to go on after an error", place=str(self.path), remedy="start the session again"
+            )
+        try:
+            work()
+        except OSError as error:
+            self._failed = True
+            raise _disk_error(error, what, self.path) from error
 
 
 class _Kept(msgspec.Struct):
     """The part of a line that is counted again."""
 
     reason: str
+
+
+def _disk_error(error: OSError, what: str, path: Path | None) -> JournalError:
+    return JournalError(
+        f"{what}: {error.strerror or error}",
+        place=str(path),
+        remedy="make room, or look at the disk and its permissions, then start again",
+    )

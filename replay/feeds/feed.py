@@ -6,13 +6,14 @@ May not live here: any format or venue (adapters), the order of several feeds (m
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
 from replay.errors import UsageError
 from replay.feeds.tape import TapeHeader
+from replay.measures import Measure
 
 ReceiveTime = Literal["keep", "stamp"]
 """Whether receive times are those of the data, or those of the arrival here."""
@@ -59,6 +60,9 @@ class Feed(Protocol):
     def counters(self) -> dict[str, int]:
         """Count rows, records, dead, rounded and dropped ones since the feed was opened."""
 
+    def measures(self) -> Iterable[Measure]:
+        """Give what metrics show of this feed beyond its counters."""
+
 
 class StoredFeed(ABC):
     """Base of feeds that end: the asynchronous form follows from the plain one."""
@@ -87,6 +91,10 @@ class StoredFeed(ABC):
         """Count what became of the rows since the feed was opened."""
         return {}
 
+    def measures(self) -> Iterable[Measure]:
+        """Give what metrics show of this feed beyond its counters: nothing, unless a feed says more."""
+        return ()
+
 
 class LiveFeed(ABC):
     """Base of feeds that wait for what comes."""
@@ -113,3 +121,7 @@ class LiveFeed(ABC):
     def counters(self) -> dict[str, int]:
         """Count what became of the rows since the feed was opened."""
         return {}
+
+    def measures(self) -> Iterable[Measure]:
+        """Give what metrics show of this feed beyond its counters: nothing, unless a feed says more."""
+        return ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from replay.errors import ConfigError, DataError
 from replay.feeds.feed import Batch, DeadLetter, Feed, ReceiveTime
 from replay.feeds.tape import TapeHeader, TapeInstrument
+from replay.measures import Measure, told_apart
 from replay.records import FLAG_BAR_LENGTH_MASK, RECORD, Kind
 
 BAR_LENGTHS_MAX = FLAG_BAR_LENGTH_MASK + 1
@@ -48,10 +49,11 @@ class MergeCursor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     feeds: list[FeedPlace]
 
 
-def merge(feeds: Sequence[Feed]) -> MergedFeed:
+def merge(feeds: Sequence[Feed], *, bar_lengths_ns: Sequence[int] | None = None) -> MergedFeed:
     """Make one feed of several, or of one: this is where clock offsets are added and bar lengths get one table.
 
-    Stored feeds: by (largest ts_recv + clock_offset of the feed so far, feed index, row). Live ones: as they come.
+    `bar_lengths_ns` is that table where it is given; it must hold every length of the feeds. Stored feeds go by
+    (largest ts_recv + clock_offset of the feed so far, feed index, row), live ones as they come.
     """
     if not feeds:
         raise ConfigError("there is no feed")
@@ -61,7 +63,7 @@ def merge(feeds: Sequence[Feed]) -> MergedFeed:
             f"{stored} is stored and others are live: they have no common clock",
             remedy="run stored feeds by themselves, or let a live feed (follow:) read the file",
         )
-    return MergedFeed(feeds)
+    return MergedFeed(feeds, bar_lengths_ns)
 
 
 def merged_header(feeds: Sequence[Feed]) -> TapeHeader:
@@ -109,9 +111,11 @@ def merged_header(feeds: Sequence[Feed]) -> TapeHeader:
 class MergedFeed:
     """One feed made of several. Its records are the same, however the batches of its parts are cut."""
 
-    def __init__(self, feeds: Sequence[Feed]) -> None:
+    def __init__(self, feeds: Sequence[Feed], bar_lengths_ns: Sequence[int] | None = None) -> None:
         self.feeds = list(feeds)
         self.header = merged_header(self.feeds)
+        if bar_lengths_ns is not None:
+            self.header = msgspec.structs.replace(self.header, bar_lengths_ns=list(bar_lengths_ns))
         self.uri = " + ".join(feed.uri for feed in self.feeds)
         self.live = self.feeds[0].live
         self.receive_time: ReceiveTime = "stamp" if any(feed.receive_time == "stamp" for feed in self.feeds) else "keep"
@@ -141,22 +145,13 @@ class MergedFeed:
                 await asyncio.sleep(0)
             return
         places = self._places(cursor)
-        queue: asyncio.Queue[tuple[int, Batch | None]] = asyncio.Queue(_LIVE_QUEUE_MAX)
         cursors = [place.cursor for place in places]
-        tasks = [
-            asyncio.create_task(_pump(feed, index, place, queue))
-            for index, (feed, place) in enumerate(zip(self.feeds, places, strict=True))
-        ]
-        try:
-            async for index, batch in _until_all_end(queue, tasks):
+        async with contextlib.aclosing(_arriving(self.feeds, places)) as arriving:
+            async for index, batch in arriving:
                 cursors[index] = msgspec.Raw(batch.cursor)
                 records = self._converted(index, batch.records)
                 text = msgspec.json.encode(MergeCursor([FeedPlace(cursor=raw) for raw in cursors]))
                 yield Batch(records, text, batch.dead)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     def counters(self) -> dict[str, int]:
         """Sum the counters of all feeds."""
@@ -165,6 +160,10 @@ class MergedFeed:
             for name, count in feed.counters().items():
                 total[name] = total.get(name, 0) + count
         return total
+
+    def measures(self) -> Iterator[Measure]:
+        """Chain the measures of all feeds; where two have the same series, `feed` is the feed's number."""
+        return told_apart([feed.measures() for feed in self.feeds], "feed")
 
     def _length_table(self, feed: Feed) -> NDArray[np.uint16] | None:
         """Return what a feed's indexes of bar lengths become, or None if they stay."""
@@ -312,41 +311,58 @@ def _take(parts: Sequence[_Part], bound_ns: int, bound_index: int) -> NDArray[An
     return np.concatenate([records for records, _ in chosen])[np.argsort(keys, kind="stable")]
 
 
-async def _pump(feed: Feed, index: int, place: FeedPlace, queue: asyncio.Queue[tuple[int, Batch | None]]) -> None:
-    """Put a live feed's batches into the queue; None is its end."""
-    cursor = bytes(place.cursor)
-    source = feed.batches_async(None if cursor == b"null" else cursor)
+_Arrival = tuple[int, Batch | BaseException | None]
+"""The index of a feed with its batch, with what it raised, or with None at its end."""
+
+
+async def _arriving(feeds: Sequence[Feed], places: Sequence[FeedPlace]) -> AsyncGenerator[tuple[int, Batch], None]:
+    """Give the batches of live feeds as they come, with the index of their feed, until every feed has ended."""
+    sources = [feed.batches_async(_after(place)) for feed, place in zip(feeds, places, strict=True)]
+    if len(sources) == 1:  # no queue, and no second task, between a feed and the run
+        try:
+            async for batch in sources[0]:
+                yield 0, batch
+        finally:
+            await _close(sources[0])
+        return
+    queue: asyncio.Queue[_Arrival] = asyncio.Queue(_LIVE_QUEUE_MAX)
+    tasks = [asyncio.create_task(_pump(source, index, queue)) for index, source in enumerate(sources)]
+    try:
+        left = len(tasks)
+        while left:
+            index, arrival = await queue.get()
+            if isinstance(arrival, BaseException):
+                raise arrival
+            if arrival is None:
+                left -= 1
+            else:
+                yield index, arrival
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _pump(source: AsyncIterator[Batch], index: int, queue: asyncio.Queue[_Arrival]) -> None:
+    """Put a live feed's batches into the queue, then how it ended."""
+    end: BaseException | None = None
     try:
         async for batch in source:
             await queue.put((index, batch))
+    except Exception as error:  # noqa: BLE001 - raised by whoever takes the batches
+        end = error
     finally:
-        close = getattr(source, "aclose", None)
-        if close is not None:
-            with contextlib.suppress(RuntimeError):
-                await close()
-    await queue.put((index, None))
+        await _close(source)
+    await queue.put((index, end))
 
 
-async def _until_all_end(
-    queue: asyncio.Queue[tuple[int, Batch | None]], tasks: Sequence[asyncio.Task[None]]
-) -> AsyncIterator[tuple[int, Batch]]:
-    """Give what comes out of the queue until every feed has ended; raise what one of them raised."""
-    left = len(tasks)
-    while left:
-        fetch = asyncio.ensure_future(queue.get())
-        try:
-            while not fetch.done():
-                running = [task for task in tasks if not task.done()]
-                await asyncio.wait([fetch, *running], return_when=asyncio.FIRST_COMPLETED)
-                if not fetch.done():
-                    for task in tasks:
-                        if task.done():
-                            task.result()
-        finally:
-            if not fetch.done():
-                fetch.cancel()
-        index, batch = fetch.result()
-        if batch is None:
-            left -= 1
-        else:
-            yield index, batch
+def _after(place: FeedPlace) -> bytes | None:
+    cursor = bytes(place.cursor)
+    return None if cursor == b"null" else cursor
+
+
+async def _close(source: AsyncIterator[Batch]) -> None:
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        with contextlib.suppress(RuntimeError):
+            await close()

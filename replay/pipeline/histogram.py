@@ -14,6 +14,9 @@ BATCH_SECONDS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 DISK_SECONDS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 """Bounds for what a commit takes."""
 
+LOOP_SECONDS = (1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.3, 1.0)
+"""Bounds for how late the event loop comes."""
+
 
 class Histogram:
     """Counts observations by upper bounds, as Prometheus wants them."""

@@ -43,8 +43,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.disk import Disk, disk_error
 from replay.errors import JournalError
-from replay.pipeline.disk import Disk, disk_error
 from replay.pipeline.histogram import DISK_SECONDS, Histogram
 from replay.records import RECORD, RECORD_BYTES
 
@@ -385,6 +385,18 @@ def segment_path(folder: Path, segment: int) -> Path:
     return folder / f"{segment:08d}.journal"
 
 
+def last_epoch(folder: Path) -> int:
+    """Read the epoch of the last segment whose header is whole, 0 without one; nothing else is looked at."""
+    for path in reversed(segment_paths(folder)):
+        with path.open("rb") as file:
+            head = file.read(SEGMENT_HEADER.size)
+        if len(head) == SEGMENT_HEADER.size:
+            magic, version, _, epoch, *_ = SEGMENT_HEADER.unpack(head)
+            if magic == SEGMENT_MAGIC and version == VERSION:
+                return int(epoch)
+    return 0
+
+
 def segment_paths(folder: Path) -> list[Path]:
     """List the segments of a journal in order; raise JournalError where one is missing."""
     found = sorted(path for path in folder.iterdir() if _SEGMENT_NAME.fullmatch(path.name)) if folder.is_dir() else []
@@ -416,6 +428,8 @@ class JournalReader:
         self.sources_digest = UNKNOWN_SOURCES
         """SHA-256 of the strategies' sources of whoever wrote the last segment read."""
         self._setup_digest = setup_digest
+        self._is_alone = False
+        """Whether a segment is read without those before it."""
 
     def frames(self, start: Place | None = None) -> Iterator[Frame]:
         """Give frame after frame, all of them or those from a place on.
@@ -457,6 +471,11 @@ class JournalReader:
         """Whether what was read ends in an unfinished frame."""
         return self.torn is not None
 
+    def frames_of(self, number: int, path: Path) -> Iterator[Frame]:
+        """Give the frames of one segment by itself; an unfinished or damaged frame ends it."""
+        self._is_alone = True
+        yield from self._segment(number, path, is_last=True)
+
     def cut_torn_tail(self, disk: Disk | None = None) -> None:
         """Remove what `torn` describes, durably; a segment of which nothing is left goes altogether."""
         if self.torn is None:
@@ -465,10 +484,10 @@ class JournalReader:
         path = self.torn.path
         try:
             if self.torn.offset < ALIGNMENT_BYTES:
-                path.unlink()
+                disk.remove(path)
                 self.segments -= 1
             else:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+                descriptor = disk.open(path)
                 try:
                     disk.truncate(descriptor, self.torn.offset)
                     disk.sync(descriptor)
@@ -549,6 +568,8 @@ class JournalReader:
         body = file.read(wanted_bytes)
         if checksum != zlib.crc32(body, zlib.crc32(head[:_FRAME_CRC_AT])):
             return "it does not match its checksum"
+        if self._is_alone:
+            self.next_seq, self._is_alone = first_seq, False
         if first_seq != self.next_seq and self.next_seq >= 0:
             raise JournalError(
                 f"the frame at byte {offset} starts at record {first_seq}, but {self.next_seq} comes next",
@@ -572,6 +593,50 @@ class JournalReader:
             place=str(path),
             remedy="this is no torn tail: restore the file from a copy; nothing was changed",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class JournalTail:
+    """What the last whole frame of a journal says of it all."""
+
+    segments: int
+    size_bytes: int
+    epoch: int
+    next_seq: int
+    closed: bool
+    """Whether the last process ended in order."""
+    last_record: NDArray[Any] | None
+    """The last record of the last segment that has one."""
+    cursor: bytes
+    digest_before: str
+
+
+def read_tail(folder: Path) -> JournalTail | None:
+    """Look at the end of a journal without reading the rest; None where there is no whole frame.
+
+    Checks the headers of the last segments only: for lists, not for recovery. Raises JournalError.
+    """
+    paths = segment_paths(folder)
+    size_bytes = sum(path.stat().st_size for path in paths)
+    last: Frame | None = None
+    record: NDArray[Any] | None = None
+    epoch = 0
+    for number in range(len(paths) - 1, -1, -1):
+        reader = JournalReader(folder)
+        found_last: Frame | None = None
+        for frame in reader.frames_of(number, paths[number]):
+            found_last = frame
+            if len(frame.records):
+                record = frame.records[-1:]
+        epoch = max(epoch, reader.epoch)
+        last = last or found_last
+        if last is not None and record is not None:
+            break
+    if last is None:
+        return None
+    return JournalTail(
+        len(paths), size_bytes, epoch, last.limit_seq, last.closed, record, last.cursor, last.digest_before
+    )
 
 
 def _is_frame_header(head: bytes) -> bool:

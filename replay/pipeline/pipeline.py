@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from replay import records
 from replay.errors import HaltError, JournalError
+from replay.measures import Measured
 from replay.pipeline.beats import ClockBeats
 from replay.pipeline.histogram import BATCH_SECONDS, Histogram
 from replay.pipeline.journal import Frame, Journal
@@ -32,12 +33,19 @@ if TYPE_CHECKING:
 
     from replay._engine import Engine, Sequencer
     from replay.feeds.feed import Batch, DeadLetter, Feed
+    from replay.feeds.warmup import Warmup
 
 PENDING_BYTES_MAX = 32 << 20
 """How much of the journal may wait for a commit before the feed has to wait, too."""
 
 INBOX_ROWS_MAX = 65_536
 """How many records of a live feed may wait; then the feed has to wait, too."""
+
+WARMUP_DONE = b'"done"'
+"""The cursor of a warm-up that is over."""
+
+FULL_SECONDS = 0.02
+"""How often the run looks whether a full sink has room again."""
 
 FLUSH_EVERY_NS = 1_000_000_000
 
@@ -67,8 +75,8 @@ class DeadLetterBox(Protocol):
     def quarantine(self, reason: str, record: NDArray[Any], row: int) -> None:
         """Keep a record that the sequencer did not admit."""
 
-    def flush(self) -> None:
-        """Hand everything to the operating system."""
+    def commit(self) -> None:
+        """Make everything durable."""
 
     @property
     def size_bytes(self) -> int:
@@ -124,6 +132,8 @@ class FrameCursor(msgspec.Struct, frozen=True):
     dead_letters: int = 0
     skip: int = 0
     """Records after `feed` that are on the tape already: those before a row that halted the run."""
+    warmup: msgspec.Raw = msgspec.Raw(b"null")
+    """Where the warm-up goes on; `skip` counts from there until it is over."""
 
 
 @dataclass(slots=True)
@@ -161,6 +171,7 @@ class Pipeline:
         beats: ClockBeats | None = None,
         cursor: bytes | None = None,
         skip: int = 0,
+        warmup: Warmup | None = None,
         stop: Stop | None = None,
         progress: ProgressCall | None = None,
         total: int | None = None,
@@ -178,8 +189,13 @@ class Pipeline:
         self.beats = beats
         self.cursor = cursor
         self.skip = skip
+        self.warmup = warmup
+        self.warmup_cursor: bytes | None = None
+        """Where the warm-up goes on; None before its first batch, and where there is none."""
         self.stop = stop or Stop()
         self.counters = PipelineCounters()
+        self.extra_measured: list[Measured] = []
+        """What else has measures: whoever joins a run (risk, control, snapshots) appends itself."""
         self.is_recovering = False
         """While a journal is run again, the sinks see nothing: whoever runs it releases what its digests prove."""
         self.is_interrupted = False
@@ -190,6 +206,8 @@ class Pipeline:
         self._progress = progress
         self._total = total
         self._wall_ns = wall_ns
+        self._arrived_ns = 0
+        """When the batch under way came in, or was due, by time.perf_counter_ns; 0: no latency is measured."""
         self._halt: HaltError | None = None
         self._skip_left = 0
         self.dead_letter_bytes = 0
@@ -199,6 +217,7 @@ class Pipeline:
         self._unobserved: list[NDArray[np.uint8]] = []
         self._unobserved_bytes = 0
         self._source_ended = False
+        self._is_warming = False
 
     # -- the step that both loops share
 
@@ -216,14 +235,18 @@ class Pipeline:
             self.skip += getattr(halt, "row", 0)
         else:
             if cursor is not None:
-                self.cursor, self.skip = cursor, self._skip_left
+                self.skip = self._skip_left
+                if self._is_warming:
+                    self.warmup_cursor = cursor
+                else:
+                    self.cursor = cursor
             for letter in dead:
                 self.dead_letters.add(letter)
         for row, reason in quarantined:
             self.dead_letters.quarantine(reason, batch[row : row + 1], row)
         array = np.frombuffer(admitted, dtype=np.uint8)
         if self.journal is not None:
-            self.dead_letters.flush()
+            self.dead_letters.commit()  # before the frame that knows of them: a power cut may keep that one first
             frame_cursor = self.frame_cursor()
             if len(array) or frame_cursor != self._journaled_cursor:
                 self.journal.append(self.engine.seq, array, frame_cursor, self.engine.digest())
@@ -255,19 +278,22 @@ class Pipeline:
     def collect(self) -> None:
         """Take what the engine decided; without a journal the sinks see it at once."""
         position = 0 if self.journal is None else self.journal.appended
-        self.outbox.collect(self.engine.take_events(), self.engine.take_equity(), position)
+        self.outbox.collect(self.engine.take_events(), self.engine.take_equity(), position, self._arrived_ns)
         if self.journal is None and not self.is_recovering:
             self.outbox.release(0)
 
     def frame_cursor(self) -> bytes:
         """Describe where to go on after what was admitted so far."""
         feed = msgspec.Raw(self.cursor if self.cursor is not None else b"null")
-        return msgspec.json.encode(FrameCursor(feed, self.dead_letters.size_bytes, self.skip))
+        warmup = msgspec.Raw(self.warmup_cursor if self.warmup_cursor is not None else b"null")
+        return msgspec.json.encode(FrameCursor(feed, self.dead_letters.size_bytes, self.skip, warmup))
 
     def go_on_from(self, cursor: FrameCursor) -> None:
         """Take up the feed where a journal ended."""
         feed = bytes(cursor.feed)
         self.cursor = None if feed == b"null" else feed
+        warmup = bytes(cursor.warmup)
+        self.warmup_cursor = None if warmup == b"null" else warmup
         self.skip = cursor.skip
         self.dead_letter_bytes = cursor.dead_letters
 
@@ -278,9 +304,7 @@ class Pipeline:
 
     def take_frame(self, frame: Frame) -> None:
         """Take a frame of another session's journal as if its feed had given it: journaled, run, with its cursor."""
-        cursor = msgspec.json.decode(frame.cursor, type=FrameCursor)
-        feed = bytes(cursor.feed)
-        self.cursor, self.skip = None if feed == b"null" else feed, cursor.skip
+        self.go_on_from(msgspec.json.decode(frame.cursor, type=FrameCursor))
         admitted = self.admit(frame.records, [], None)
         if len(admitted):
             self.run_rows(admitted)
@@ -306,25 +330,46 @@ class Pipeline:
     def run(self) -> None:
         """Run a stored feed to its end, or until a stop is asked for. Needs no event loop."""
         with self._ending():
+            for batch in self._warmup_batches():
+                self._run_batch(batch)
             for batch in self.feed.batches(self.cursor):
                 if self.stop.requested:
                     return
                 if self._ends_before(batch):
                     break
-                admitted = self._take(batch)
-                if len(admitted):
-                    self.run_rows(admitted)
-                self.raise_halt()
-                if self.journal is not None and self.journal.commit_due():
-                    self.outbox.release(self.journal.commit())
-                self._report()
+                self._run_batch(batch)
             self._source_ended = True
+
+    def _run_batch(self, batch: Batch) -> None:
+        admitted = self._take(batch)
+        if len(admitted):
+            self.run_rows(admitted)
+        self.raise_halt()
+        if self.journal is not None and self.journal.commit_due():
+            self.outbox.release(self.journal.commit())
+        self._report()
+
+    def _warmup_batches(self) -> Iterator[Batch]:
+        """Give what comes before the feed; while it does, cursors are those of the warm-up."""
+        if self.warmup is None or self.warmup_cursor == WARMUP_DONE:
+            return
+        self._is_warming = True
+        for batch in self.warmup.batches(self.warmup_cursor):
+            if self.stop.requested:
+                return
+            yield batch
+        self._is_warming = False
+        self.counters.outside += self.warmup.outside
+        self.warmup_cursor, self.skip = WARMUP_DONE, 0
 
     async def run_async(self) -> None:
         """Run any feed on the event loop: paced, with commits beside it, and with clock beats where the feed stamps."""
         with self._ending():
             async with _Committer(self) as committer:
                 await self._run_tape(committer)
+                for batch in self._warmup_batches():
+                    await self._pace(self._take(batch), committer)
+                    await asyncio.sleep(0)
                 if self.feed.live:
                     await self._run_live(committer)
                 else:
@@ -362,7 +407,7 @@ class Pipeline:
                         break
                     if self.beats is not None:
                         self.beats.heard(batch.records, self._wall_ns())
-                    await self._pace(self._take(batch), committer)
+                    await self._pace(self._take(batch, inbox.arrived_ns), committer)
                 elif inbox.has_ended:
                     break
                 self._beat()
@@ -374,16 +419,18 @@ class Pipeline:
     async def _pace(self, admitted: NDArray[np.uint8], committer: _Committer) -> None:
         rows = len(admitted) // RECORD_BYTES
         done = 0
-        if rows and self.pacer is not None:
+        pacer = None if self._is_warming else self.pacer
+        if rows and pacer is not None:
             times_ns = np.ascontiguousarray(records.from_bytes(admitted)["ts_recv"])
-            async with contextlib.aclosing(self.pacer.slices(times_ns)) as slices:
+            async with contextlib.aclosing(pacer.slices(times_ns)) as slices:
                 async for first, limit in slices:
                     assert first == done, "a pacer gives every row, in order"
+                    self._arrived_ns = time.perf_counter_ns()  # its time has come now, however long it was here
                     await self._run_slice(admitted, first, limit, committer)
                     done = limit
                     if self.stop.requested:
                         break
-        while done < rows and (self.pacer is None or self.journal is not None):
+        while done < rows and (pacer is None or self.journal is not None):
             # Flat out; also what a stop left over: a frame of the journal is run whole.
             limit = min(done + SLICE_ROWS, rows)
             await self._run_slice(admitted, done, limit, committer)
@@ -397,13 +444,14 @@ class Pipeline:
         await committer.poll()
         self._report()
 
-    def _take(self, batch: Batch) -> NDArray[np.uint8]:
-        inside = self.window.cut(batch.records)
+    def _take(self, batch: Batch, arrived_ns: int = 0) -> NDArray[np.uint8]:
+        inside = batch.records if self._is_warming else self.window.cut(batch.records)
         self._skip_left = max(0, self.skip - len(inside))
         inside = inside[self.skip :]
         self.counters.taken += len(inside)
         self.counters.outside += len(batch.records) - len(inside)
         self.counters.last_wall_ns = self._wall_ns()
+        self._arrived_ns = arrived_ns or time.perf_counter_ns()
         return self.admit(inside, batch.dead, batch.cursor)
 
     def _ends_before(self, batch: Batch) -> bool:
@@ -420,6 +468,7 @@ class Pipeline:
         made = self.beats.due(self._wall_ns(), self.engine.next_timer_ns())
         if made is not None:
             self.counters.beats += len(made)
+            self._arrived_ns = time.perf_counter_ns()
             admitted = self.admit(made, [], None)
             if len(admitted):
                 self.run_rows(admitted)
@@ -517,6 +566,18 @@ class _Committer:
 
     async def poll(self) -> None:
         """Show what has become durable, start the next commit if one is due, wait where too much is pending."""
+        self._commit()
+        journal = self._journal
+        is_much = journal is not None and journal.appended - journal.durable > PENDING_BYTES_MAX
+        if is_much and self._running is not None:
+            await asyncio.wait({self._running})
+            self._finish()
+        outbox = self._pipeline.outbox
+        while outbox.is_full and not self._pipeline.stop.requested:
+            await outbox.wait(FULL_SECONDS)  # a full sink: nothing more is decided, and what was becomes durable
+            self._commit()
+
+    def _commit(self) -> None:
         journal = self._journal
         if journal is None:
             return
@@ -524,9 +585,6 @@ class _Committer:
         if self._running is None and journal.commit_due():
             self._running = asyncio.get_running_loop().run_in_executor(self._executor, journal.commit)
             self._running.add_done_callback(lambda _: self._show())
-        if self._running is not None and journal.appended - journal.durable > PENDING_BYTES_MAX:
-            await asyncio.wait({self._running})
-            self._finish()
 
     def _show(self) -> None:
         """Release at once, also while the loop waits for records; an error is kept for `poll`."""
@@ -557,6 +615,9 @@ class _Inbox:
 
     def __init__(self, source: AsyncIterator[Batch], stop: Stop) -> None:
         self.has_ended = False
+        self.arrived_ns = 0
+        """When the oldest batch of what `take` gave last came in."""
+        self._oldest_ns = 0
         self._source = source
         self._stop = stop
         self._batches: list[Batch] = []
@@ -591,6 +652,7 @@ class _Inbox:
         self._ready.clear()
         self._space.set()
         batches, self._batches, self._rows = self._batches, [], 0
+        self.arrived_ns = self._oldest_ns
         if not batches:
             if self._error is not None:
                 raise self._error
@@ -604,6 +666,8 @@ class _Inbox:
     async def _read(self) -> None:
         try:
             async for batch in self._source:
+                if not self._batches:
+                    self._oldest_ns = time.perf_counter_ns()
                 self._batches.append(batch)
                 self._rows += len(batch.records)
                 self._ready.set()

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.disk import Disk, disk_error
 from replay.events import EQUITY, EVENT, EVENT_BYTES
-from replay.pipeline.disk import Disk, disk_error
 from replay.pipeline.outbox import Effects
 
 __all__ = ["Collector", "EquityLog", "EventLog", "HeldFile"]
@@ -50,9 +50,8 @@ class HeldFile:
         self._is_provisional = is_provisional
         self._staged_from: int | None = None
         self._staged = -1
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if keep else os.O_TRUNC)
         try:
-            self._descriptor = os.open(path, flags, 0o644)
+            self._descriptor = self._disk.open(path, is_emptied=not keep)
             self._held_bytes = os.fstat(self._descriptor).st_size
         except OSError as error:
             raise disk_error(error, f"the {what} cannot be opened", path) from error
@@ -158,7 +157,7 @@ class HeldFile:
 
     def _stage(self, start: int) -> None:
         staged = self.path.with_name(self.path.name + ".part")
-        self._staged = os.open(staged, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self._staged = self._disk.open(staged, is_emptied=True)
         self._staged_from = start
 
     def _drop_staged(self) -> None:

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from replay.pipeline.disk import Disk
+from replay.disk import Disk
 from replay.pipeline.journal import Place
 
 VERSION = 1
@@ -151,7 +151,7 @@ def write_snapshot(folder: Path, facts: Facts, parts: Mapping[str, bytes], disk:
     data = encode_snapshot(facts, parts)
     disk.replace(snapshot_path(folder, facts.seq), data)
     for path in snapshot_paths(folder)[KEPT:]:
-        path.unlink(missing_ok=True)
+        disk.remove(path)
     return len(data)
 
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from replay.disk import Disk
 from replay.measures import Measure
-from replay.pipeline.disk import Disk
 from replay.pipeline.histogram import DISK_SECONDS, Histogram
 from replay.pipeline.sinks import EquityLog, EventLog, HeldFile
 from replay.pipeline.snapshot_file import Facts, Held, write_snapshot

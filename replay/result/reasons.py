@@ -29,6 +29,9 @@ REASONS: tuple[str, ...] = (
     "order_canceled",
     "order_expired",
     "order_rejected",
+    "paused",
+    "risk_switch",
+    "order_rate",
 )
 """Name by code; a test compares it with the engine's source."""
 

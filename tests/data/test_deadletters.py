@@ -59,7 +59,7 @@ def test_going_on_keeps_what_the_journal_knows_of_and_cuts_off_the_rest(tmp_path
     assert [line["reason"] for line in lines(path)] == ["bad_row", "bad_price"]
     with pytest.raises(JournalError, match="the journal knows of"):
         DeadLetterWriter(path, keep_bytes=10_000)
-    with pytest.raises(JournalError, match="cannot be written"):
+    with pytest.raises(JournalError, match="cannot be opened"):
         DeadLetterWriter(tmp_path / "nowhere" / "dead.ndjson")
 
 

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from replay import records
+from replay.disk import Disk
 from replay.errors import JournalError
-from replay.pipeline.disk import Disk
 from replay.pipeline.journal import EMPTY_DIGEST, SEGMENT_HEADER_BYTES, Frame, Journal, JournalReader, segment_path
 
 SETUP_DIGEST = hashlib.sha256(b"setup").hexdigest()

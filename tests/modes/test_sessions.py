@@ -21,10 +21,10 @@ import numpy as np
 import pytest
 
 import replay
+from replay.disk import Disk
 from replay.errors import ConfigError, JournalError, StrategyError, UsageError
 from replay.events import EVENT
 from replay.modes import rerun_session
-from replay.pipeline.disk import Disk
 from replay.pipeline.journal import JournalReader, segment_paths
 from replay.pipeline.outbox import Effects
 from replay.pipeline.sinks import EventLog

@@ -11,25 +11,32 @@ use crate::setup::{AccountKind, Setup, Source, LEVERAGE_UNIT, RATE_DECIMALS};
 /// Checks `request` of a strategy; gives the price that its funds are reserved at, or why it is refused.
 ///
 /// The reservations of the others are those of the orders that passed admission and live as told.
-pub fn check(exchange: &Exchange, told: &Ledger, strategy: u32, request: &OrderRequest) -> Result<i64, Reason> {
+/// `closes`: it closes a position on behalf of the strategy, so that the limits of risk do not bind it.
+pub fn check(
+    exchange: &Exchange,
+    told: &Ledger,
+    strategy: u32,
+    request: &OrderRequest,
+    closes: bool,
+) -> Result<i64, Reason> {
     let setup = &exchange.setup;
     let index = request.instrument as usize;
     let instrument = &setup.instruments[index];
     if exchange.now < setup.trading_start {
         return Err(Reason::WarmingUp);
     }
-    if setup.max_order_size[index].is_some_and(|limit| request.quantity > limit) {
+    if !closes && setup.max_order_size[index].is_some_and(|limit| request.quantity > limit) {
         return Err(Reason::MaxOrderSize);
     }
     let price = reserve_price(exchange, request);
     let value = (price as i128 * request.quantity as i128 * instrument.factor).abs();
-    if setup.max_order_notional.is_some_and(|limit| value > limit) {
+    if !closes && setup.max_order_notional.is_some_and(|limit| value > limit) {
         return Err(Reason::MaxOrderNotional);
     }
     if price != 0 && value < instrument.min_notional {
         return Err(Reason::MinNotional);
     }
-    if let Some(limit) = setup.max_position[index] {
+    if let Some(limit) = setup.max_position[index].filter(|_| !closes) {
         let same_side: i64 = reserving(exchange)
             .filter(|order| {
                 order.strategy == strategy

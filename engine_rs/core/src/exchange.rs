@@ -135,7 +135,16 @@ impl Exchange {
     /// A rejection at admission: answered at once, without latency.
     pub fn reject_at_admission(&mut self, id: u64, reason: Reason) {
         self.transition(id, Happening::Reject);
-        let mut event = self.event_of(EventKind::Rejected, id, self.now, reason);
+        self.refuse_at_admission(EventKind::Rejected, id, reason);
+    }
+
+    /// An amend that is refused at admission: answered at once; the order is as it was.
+    pub fn reject_amend_at_admission(&mut self, id: u64, reason: Reason) {
+        self.refuse_at_admission(EventKind::AmendRejected, id, reason);
+    }
+
+    fn refuse_at_admission(&mut self, kind: EventKind, id: u64, reason: Reason) {
+        let mut event = self.event_of(kind, id, self.now, reason);
         event.answer_time = self.now;
         self.publish(event);
     }
@@ -205,11 +214,7 @@ impl Exchange {
             let reason = Reason::of_ended(self.orders.get(id).state);
             self.decide(EventKind::CancelRejected, id, venue_time, reason);
         } else {
-            let reason = if self.orders.get(id).is_canceled_by_operator {
-                Reason::Operator
-            } else {
-                Reason::Requested
-            };
+            let reason = self.orders.get(id).canceled_by.unwrap_or(Reason::Requested);
             self.cancel(id, venue_time, reason);
         }
     }

@@ -34,4 +34,5 @@ pub mod sequencer;
 pub mod series;
 pub mod setup;
 pub mod told;
+pub mod trading;
 pub mod working;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::ABSENT;
 use crate::lifecycle::State;
+use crate::reason::Reason;
 
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,8 +174,8 @@ pub struct Order {
     pub told_trigger: i64,
     pub told_triggered: bool,
     pub cancels_under_way: u32,
-    /// An operator's command cancels it.
-    pub is_canceled_by_operator: bool,
+    /// An operator's command, or a risk switch, cancels it.
+    pub canceled_by: Option<Reason>,
     pub amends_under_way: u32,
 
     /// Arrival of its latest command: no later command overtakes it.
@@ -213,7 +214,7 @@ impl Order {
             told_trigger: request.trigger,
             told_triggered: false,
             cancels_under_way: 0,
-            is_canceled_by_operator: false,
+            canceled_by: None,
             amends_under_way: 0,
             last_command_time: ABSENT,
             reserve_price: 0,

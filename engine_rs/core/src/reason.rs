@@ -41,6 +41,9 @@ reasons! {
     OrderCanceled = 20, "order_canceled", "The order had been cancelled when the command reached the venue.";
     OrderExpired = 21, "order_expired", "The order had expired when the command reached the venue.";
     OrderRejected = 22, "order_rejected", "The order had been rejected when the command reached the venue.";
+    Paused = 23, "paused", "Trading is paused, by an operator's command or a risk switch.";
+    RiskSwitch = 24, "risk_switch", "Cancelled by a risk switch.";
+    OrderRate = 25, "order_rate", "One order more than the risk switch allows in its time.";
 }
 
 impl Reason {

@@ -48,7 +48,7 @@ pub enum Kind {
     Status = 7,
     /// a=venue index, -1 for all.
     Clock = 8,
-    /// a=operator command, see [`OperatorCommand`].
+    /// a=operator command, see [`OperatorCommand`]; b=its cause, see [`CommandCause`].
     Command = 9,
 }
 
@@ -110,13 +110,109 @@ impl BarPrice {
 #[repr(i64)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperatorCommand {
+    /// Cancels every open order.
     CancelAll = 1,
+    /// Cancels every order, closes every position, and leaves trading paused.
     Flatten = 2,
+    /// New orders of strategies are refused.
+    Pause = 3,
+    /// Lifts a pause or a stop, and arms the risk switches.
+    Resume = 4,
+    /// Pauses, and ends the session after this record.
+    Stop = 5,
+}
+
+impl OperatorCommand {
+    pub fn from_i64(value: i64) -> Option<OperatorCommand> {
+        Some(match value {
+            1 => OperatorCommand::CancelAll,
+            2 => OperatorCommand::Flatten,
+            3 => OperatorCommand::Pause,
+            4 => OperatorCommand::Resume,
+            5 => OperatorCommand::Stop,
+            _ => return None,
+        })
+    }
+}
+
+/// A Command record's `b`: who wanted it. The numbers are pinned: they stand in tapes and journals.
+#[repr(i64)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommandCause {
+    /// A person, or a program of theirs.
+    Operator = 0,
+    /// The risk switches. The first three act within the engine, so that no record of theirs is on the tape.
+    Drawdown = 1,
+    Position = 2,
+    OrderRate = 3,
+    StaleFeed = 4,
+    ClockJump = 5,
+    Disk = 6,
+    /// A session that was stopped is started again.
+    Restart = 7,
+}
+
+impl CommandCause {
+    pub const COUNT: i64 = 8;
+
+    pub fn from_i64(value: i64) -> Option<CommandCause> {
+        Some(match value {
+            0 => CommandCause::Operator,
+            1 => CommandCause::Drawdown,
+            2 => CommandCause::Position,
+            3 => CommandCause::OrderRate,
+            4 => CommandCause::StaleFeed,
+            5 => CommandCause::ClockJump,
+            6 => CommandCause::Disk,
+            7 => CommandCause::Restart,
+            _ => return None,
+        })
+    }
+
+    /// The name that stands in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            CommandCause::Operator => "operator",
+            CommandCause::Drawdown => "drawdown",
+            CommandCause::Position => "position",
+            CommandCause::OrderRate => "order_rate",
+            CommandCause::StaleFeed => "stale_feed",
+            CommandCause::ClockJump => "clock_jump",
+            CommandCause::Disk => "disk",
+            CommandCause::Restart => "restart",
+        }
+    }
+
+    /// Whether a risk switch wanted it.
+    pub fn is_switch(self) -> bool {
+        !matches!(self, CommandCause::Operator | CommandCause::Restart)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_commands_and_causes_are_pinned() {
+        use CommandCause::*;
+        use OperatorCommand::{CancelAll, Flatten, Pause, Resume, Stop};
+        let commands = [CancelAll, Flatten, Pause, Resume, Stop];
+        for (number, command) in (1..).zip(commands) {
+            assert_eq!(
+                (command as i64, OperatorCommand::from_i64(number)),
+                (number, Some(command))
+            );
+        }
+        assert_eq!([0, 6].map(OperatorCommand::from_i64), [None, None]);
+        let causes = [
+            Operator, Drawdown, Position, OrderRate, StaleFeed, ClockJump, Disk, Restart,
+        ];
+        for (number, cause) in (0..).zip(causes) {
+            assert_eq!((cause as i64, CommandCause::from_i64(number)), (number, Some(cause)));
+        }
+        assert_eq!([-1, CommandCause::COUNT].map(CommandCause::from_i64), [None, None]);
+    }
 
     #[test]
     fn layout_of_a_record_is_pinned() {

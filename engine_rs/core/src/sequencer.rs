@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{BarPrice, Kind, Record, FLAG_BAR_LENGTH_MASK, SIDE_SELL};
+use crate::record::{BarPrice, CommandCause, Kind, OperatorCommand, Record, FLAG_BAR_LENGTH_MASK, SIDE_SELL};
 use crate::setup::{Policy, Setup};
 
 /// Raw prices and sizes above this are taken for broken data: their products must fit the ledger.
@@ -26,9 +26,10 @@ pub enum Fault {
     Ahead,
     Gap,
     Late,
+    UnknownCommand,
 }
 
-pub const FAULTS: [(Fault, &str); 12] = [
+pub const FAULTS: [(Fault, &str); 13] = [
     (Fault::UnknownKind, "unknown_kind"),
     (Fault::UnknownInstrument, "unknown_instrument"),
     (Fault::UnknownBarLength, "unknown_bar_length"),
@@ -41,6 +42,7 @@ pub const FAULTS: [(Fault, &str); 12] = [
     (Fault::Ahead, "ahead"),
     (Fault::Gap, "gap"),
     (Fault::Late, "late"),
+    (Fault::UnknownCommand, "unknown_command"),
 ];
 
 impl Fault {
@@ -165,7 +167,12 @@ impl Sequencer {
             };
         }
         if kind == Kind::Command {
-            return Ok(());
+            let is_known = OperatorCommand::from_i64(record.a).is_some() && CommandCause::from_i64(record.b).is_some();
+            return if is_known {
+                Ok(())
+            } else {
+                quarantine(Fault::UnknownCommand)
+            };
         }
         let Some(instrument) = self.setup.instruments.get(record.instrument as usize) else {
             return quarantine(Fault::UnknownInstrument);

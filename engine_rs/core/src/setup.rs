@@ -95,6 +95,49 @@ pub struct RiskText {
     pub max_order_notional: Option<String>,
     #[serde(default)]
     pub max_position: Option<String>,
+    #[serde(default)]
+    pub drawdown: Option<DrawdownText>,
+    #[serde(default)]
+    pub position: Option<PositionText>,
+    #[serde(default)]
+    pub order_rate: Option<OrderRateText>,
+}
+
+/// What a risk switch does when it trips.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It says so.
+    Alert,
+    Pause,
+    Flatten,
+    Stop,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrawdownText {
+    /// A share of the highest equity, as a decimal: 0.1 is a tenth.
+    #[serde(default)]
+    pub share: Option<String>,
+    #[serde(default)]
+    pub amount: Option<String>,
+    pub action: Action,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PositionText {
+    pub limit: String,
+    pub action: Action,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderRateText {
+    pub orders: u32,
+    pub per_ns: i64,
+    pub action: Action,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -364,10 +407,52 @@ pub struct Setup {
     pub max_order_size: Vec<Option<i64>>,
     pub max_position: Vec<Option<i64>>,
     pub max_order_notional: Option<i128>,
+    pub switches: SwitchLimits,
     pub venues: Vec<Venue>,
     pub instruments: Vec<Instrument>,
     pub strategies: Vec<String>,
 }
+
+/// The limits of the risk switches that act on the tape alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchLimits {
+    pub drawdown: Option<DrawdownLimit>,
+    pub position: Option<PositionLimit>,
+    pub order_rate: Option<OrderRateLimit>,
+}
+
+impl SwitchLimits {
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.drawdown.is_some() || self.position.is_some() || self.order_rate.is_some()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrawdownLimit {
+    /// In units of 10^-6 of the highest equity.
+    pub share: Option<i128>,
+    /// Doubled, on the account currency's ledger scale.
+    pub doubled_amount: Option<i128>,
+    pub action: Action,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PositionLimit {
+    /// By instrument.
+    pub quantities: Vec<i64>,
+    pub action: Action,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderRateLimit {
+    pub orders: u32,
+    pub per: i64,
+    pub action: Action,
+}
+
+/// The most orders that a rate may name: their times are kept.
+pub const ORDER_RATE_MAX: u32 = 100_000;
 
 /// A setup that cannot be run: `place` names the field, `message` the fact and the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -599,6 +684,46 @@ impl Setup {
             None => None,
             Some(value) => Some(amount("risk", value, scales[account_currency as usize])?),
         };
+        let switches = SwitchLimits {
+            drawdown: match &text.risk.drawdown {
+                None => None,
+                Some(limit) => Some(DrawdownLimit {
+                    share: match &limit.share {
+                        None => None,
+                        Some(share) => Some(amount("risk.drawdown", share, SHARE_DECIMALS)?),
+                    },
+                    doubled_amount: match &limit.amount {
+                        None => None,
+                        Some(value) => Some(2 * amount("risk.drawdown", value, scales[account_currency as usize])?),
+                    },
+                    action: limit.action,
+                }),
+            },
+            position: match &text.risk.position {
+                None => None,
+                Some(limit) => Some(PositionLimit {
+                    quantities: instruments
+                        .iter()
+                        .map(|instrument| number("risk.position", &limit.limit, instrument.size_decimals))
+                        .collect::<Result<_, _>>()?,
+                    action: limit.action,
+                }),
+            },
+            order_rate: match text.risk.order_rate {
+                None => None,
+                Some(limit) if limit.orders == 0 || limit.orders > ORDER_RATE_MAX || limit.per_ns <= 0 => {
+                    return Err(wrong(
+                        "risk.order_rate",
+                        format!("{} orders in {} ns is no rate", limit.orders, limit.per_ns),
+                    ))
+                }
+                Some(limit) => Some(OrderRateLimit {
+                    orders: limit.orders,
+                    per: limit.per_ns,
+                    action: limit.action,
+                }),
+            },
+        };
         if text.equity_every_ns <= 0 {
             return Err(wrong("equity_every", "it must be above 0"));
         }
@@ -625,6 +750,7 @@ impl Setup {
             max_order_size: per_instrument(&text.risk.max_order_size)?,
             max_position: per_instrument(&text.risk.max_position)?,
             max_order_notional,
+            switches,
             venues,
             instruments,
             strategies: text.strategies.iter().map(|strategy| strategy.name.clone()).collect(),

@@ -27,7 +27,8 @@ pub fn apply(setup: &Setup, orders: &mut OrderTable, ledger: &mut Ledger, event:
             order.told_trigger = event.trigger;
         }
         kind if kind == EventKind::Canceled as u8 => {
-            if event.reason == Reason::Requested as u16 || event.reason == Reason::Operator as u16 {
+            let asked = [Reason::Requested, Reason::Operator, Reason::RiskSwitch];
+            if asked.iter().any(|reason| *reason as u16 == event.reason) {
                 order.cancels_under_way = order.cancels_under_way.saturating_sub(1);
             }
             order.told_state = State::Canceled;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use replay_core::engine::Engine;
 use replay_core::event::{Event, EventKind};
+use replay_core::reason::Reason;
 use replay_core::record::Record;
 use replay_core::sequencer::Sequencer;
 use replay_core::setup::{AccountKind, BarPath, Setup};
@@ -194,17 +195,30 @@ fn the_random_worlds_reach_what_the_laws_are_about() {
     let mut runner = TestRunner::deterministic();
     let mut kinds = [0_u32; 11];
     let (mut makers, mut takers, mut late, mut stale) = (0, 0, 0, 0);
-    for _ in 0..200 {
+    let (mut trips, mut refused, mut stops) = ([0_u64; 3], 0, 0);
+    for _ in 0..300 {
         let run = worlds().new_tree(&mut runner).unwrap().current().run();
         for event in &run.events {
             kinds[event.kind as usize] += 1;
             makers += u32::from(event.liquidity == 1);
             takers += u32::from(event.liquidity == 2);
         }
+        let trading = &run.engine.trading;
+        let latches = [&trading.drawdown, &trading.position, &trading.order_rate];
+        for (count, latch) in trips.iter_mut().zip(latches) {
+            *count += latch.trips;
+        }
+        refused += run.engine.exchange.counters.reasons[Reason::Paused as usize];
+        stops += u32::from(trading.is_stopped());
         late += run.engine.exchange.counters.late;
         stale += run.engine.exchange.counters.stale;
     }
     assert!(kinds[1..].iter().all(|count| *count > 50), "kinds of events: {kinds:?}");
     assert!(makers > 100 && takers > 500, "{makers} makers, {takers} takers");
+    assert!(trips.iter().all(|count| *count > 5), "trips of the switches: {trips:?}");
+    assert!(
+        refused > 50 && stops > 3,
+        "{refused} orders refused while paused, {stops} runs stopped"
+    );
     assert!(late > 100 && stale > 50, "{late} late, {stale} stale");
 }

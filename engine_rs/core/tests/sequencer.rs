@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
-use replay_core::record::{OperatorCommand, Record};
+use replay_core::record::{CommandCause, OperatorCommand, Record};
 use replay_core::sequencer::{Fault, Sequencer, Verdict, RAW_MAX};
 use replay_core::setup::{Policy, Setup, SetupText, Sizes};
 use support::*;
@@ -237,4 +237,18 @@ fn nothing_is_lost_what_is_admitted_and_what_is_rejected_are_the_batch() {
     assert_eq!(verdict.changed.unwrap().len() + verdict.rejected.len(), batch.len());
     assert_eq!(sequencer.faults.iter().sum::<u64>(), 2);
     assert_eq!(sequencer.admitted, 3);
+}
+
+#[test]
+fn an_unknown_command_or_cause_is_quarantined() {
+    let mut unknown = command(100, OperatorCommand::Pause);
+    unknown.a = 6;
+    let mut causeless = command(100, OperatorCommand::Pause);
+    causeless.b = CommandCause::COUNT;
+    let (sequencer, verdict) = admit(&quotes(), &[unknown, causeless, command(100, OperatorCommand::Stop)]);
+    assert_eq!(
+        verdict.rejected,
+        [(0, Fault::UnknownCommand), (1, Fault::UnknownCommand)]
+    );
+    assert_eq!(sequencer.admitted, 1);
 }

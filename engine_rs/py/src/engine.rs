@@ -309,6 +309,48 @@ impl Engine {
         Ok(all)
     }
 
+    /// Whether strategies may trade: `active`, `paused` or `stopped`.
+    #[getter]
+    fn trading_state(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(self.cell.borrow_mut(py)?.trading.state.name())
+    }
+
+    /// How often risk switches that act on the tape alone have tripped.
+    #[getter]
+    fn trips(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.cell.borrow_mut(py)?.trading.trips())
+    }
+
+    /// The state of trading, its cause and time, and the risk switches that are set, by name.
+    fn trading<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let engine = self.cell.borrow_mut(py)?;
+        let trading = &engine.trading;
+        let all = PyDict::new(py);
+        all.set_item("state", trading.state.name())?;
+        all.set_item("cause", trading.cause.name())?;
+        all.set_item("since_ns", (trading.since != i64::MIN).then_some(trading.since))?;
+        all.set_item("since_seq", (trading.since != i64::MIN).then_some(trading.since_seq))?;
+        all.set_item("flattening", trading.is_flattening)?;
+        let limits = trading.limits();
+        let switches = PyDict::new(py);
+        for (name, is_set, latch) in [
+            ("drawdown", limits.drawdown.is_some(), &trading.drawdown),
+            ("position", limits.position.is_some(), &trading.position),
+            ("order_rate", limits.order_rate.is_some(), &trading.order_rate),
+        ] {
+            if is_set {
+                let row = PyDict::new(py);
+                row.set_item("tripped", latch.is_tripped)?;
+                row.set_item("trips", latch.trips)?;
+                row.set_item("time_ns", latch.time)?;
+                row.set_item("tape_seq", latch.tape_seq)?;
+                switches.set_item(name, row)?;
+            }
+        }
+        all.set_item("switches", switches)?;
+        Ok(all)
+    }
+
     /// What stands at the end: open orders, commands in flight, positions, balances; exact numbers as text.
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let engine = self.cell.borrow_mut(py)?;

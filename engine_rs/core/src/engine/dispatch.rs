@@ -7,8 +7,9 @@ use super::Engine;
 use crate::admission;
 use crate::command::Command;
 use crate::due::{Arrival, Timer};
+use crate::event::ABSENT;
 use crate::order::{Order, OrderRequest};
-use crate::record::OperatorCommand;
+use crate::reason::Reason;
 use crate::setup::Venue;
 
 impl Engine {
@@ -34,7 +35,11 @@ impl Engine {
                 let id = self.exchange.orders.next_id();
                 self.exchange.orders.push(Order::new(id, strategy, request));
                 self.exchange.counters.orders[request.order_type as usize] += 1;
-                match admission::check(&self.exchange, &self.told, strategy, &request) {
+                let verdict = match self.refused_by_trading() {
+                    Some(reason) => Err(reason),
+                    None => admission::check(&self.exchange, &self.told, strategy, &request, self.operation.is_some()),
+                };
+                match verdict {
                     Err(reason) => self.exchange.reject_at_admission(id, reason),
                     Ok(price) => {
                         let instrument = &setup.instruments[request.instrument as usize];
@@ -62,6 +67,9 @@ impl Engine {
                 if order >= first_new {
                     self.exchange.orders.get_mut(order).amends_under_way += 1;
                 }
+                if !self.trading.is_active() && !self.only_decreases(order, quantity, limit, trigger) {
+                    return self.exchange.reject_amend_at_admission(order, Reason::Paused);
+                }
                 let arrival = Arrival::Amend {
                     order,
                     quantity,
@@ -75,6 +83,22 @@ impl Engine {
                 self.timers.push(time, seq, Timer { strategy, name, period });
             }
         }
+    }
+
+    /// Why a new order is refused whatever it is; what closes positions on behalf of the strategies is not.
+    fn refused_by_trading(&mut self) -> Option<Reason> {
+        if self.operation.is_some() || self.exchange.now < self.exchange.setup.trading_start {
+            return None;
+        }
+        self.trading.count_order(self.exchange.now, self.tape_seq)
+    }
+
+    /// Whether an amend leaves price and trigger as they are told to be, and adds nothing to the quantity.
+    fn only_decreases(&self, order: u64, quantity: i64, limit: i64, trigger: i64) -> bool {
+        let order = self.exchange.orders.get(order);
+        (quantity == ABSENT || quantity <= order.told_quantity)
+            && (limit == ABSENT || limit == order.told_limit)
+            && (trigger == ABSENT || trigger == order.told_trigger)
     }
 
     fn send_for(&mut self, id: u64, arrival: Arrival, latency: impl Fn(&Venue) -> i64) {
@@ -95,25 +119,49 @@ impl Engine {
         self.has_sent = true;
     }
 
-    /// Carries out an operator's command on behalf of one strategy.
+    /// Carries out what an operator or a risk switch wants on behalf of one strategy.
+    ///
+    /// Where nothing is cancelled, a flatten goes on: it closes what is left where no order is under way any more.
     pub(super) fn operate(&mut self, strategy: u32) {
-        let cancels = self.cancellable(strategy, None);
+        let operation = self.operation.expect("an operation goes on");
         self.calling = Some(strategy);
-        for id in cancels {
-            let order = self.exchange.orders.get_mut(id);
-            order.cancels_under_way += 1;
-            order.is_canceled_by_operator = true;
-            self.commands.push(Command::Cancel(id));
+        if operation.cancels {
+            for id in self.cancellable(strategy, None) {
+                let order = self.exchange.orders.get_mut(id);
+                order.cancels_under_way += 1;
+                order.canceled_by = Some(operation.reason);
+                self.commands.push(Command::Cancel(id));
+            }
         }
-        if self.record.a == OperatorCommand::Flatten as i64 {
+        if operation.closes {
             for index in 0..self.exchange.setup.instruments.len() as u32 {
-                let quantity = self.told.position(strategy, index).quantity;
-                let lot = self.exchange.setup.instruments[index as usize].lot;
-                let request = OrderRequest::towards(index, -quantity, lot);
+                if !operation.cancels && self.has_told_live(strategy, index) {
+                    continue;
+                }
+                let request = self.closing(strategy, index);
                 self.commands.extend(request.map(Command::Submit));
             }
         }
         self.admit_commands();
+    }
+
+    /// The market order that closes a told position; None where there is none, or less than a lot.
+    fn closing(&self, strategy: u32, instrument: u32) -> Option<OrderRequest> {
+        let quantity = self.told.position(strategy, instrument).quantity;
+        let lot = self.exchange.setup.instruments[instrument as usize].lot;
+        OrderRequest::towards(instrument, -quantity, lot)
+    }
+
+    fn has_told_live(&self, strategy: u32, instrument: u32) -> bool {
+        let mut live = self.exchange.orders.told_live();
+        live.any(|order| order.strategy == strategy && order.request.instrument == instrument)
+    }
+
+    /// Whether a flatten has nothing left to do: no order lives, and no position can be closed.
+    pub(super) fn is_flat(&self) -> bool {
+        let (strategies, instruments) = (self.handlers.len() as u32, self.exchange.setup.instruments.len() as u32);
+        self.exchange.orders.told_live().next().is_none()
+            && (0..strategies).all(|strategy| (0..instruments).all(|index| self.closing(strategy, index).is_none()))
     }
 
     /// Live orders as told, and those sent earlier in this handler, without those whose cancel is under way; by id.

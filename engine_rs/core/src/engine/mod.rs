@@ -21,10 +21,11 @@ use crate::exchange::Exchange;
 use crate::handles;
 use crate::ledger::Ledger;
 use crate::reason::Reason;
-use crate::record::{Kind, Record};
+use crate::record::{CommandCause, Kind, OperatorCommand, Record};
 use crate::rng::Rng;
 use crate::series::SeriesTable;
 use crate::setup::Setup;
+use crate::trading::{Operation, Trading};
 
 /// Items of one due list at one time, beyond which a strategy is taken to loop.
 pub const DUE_ITEMS_MAX: u32 = 10_000;
@@ -89,6 +90,9 @@ pub struct Engine {
     pub told: Ledger,
     pub series: SeriesTable,
     pub equity: EquityCurve,
+    pub trading: Trading,
+    /// What is being done on behalf of the strategies.
+    operation: Option<Operation>,
     rngs: Vec<Rng>,
     clocks: Vec<VenueClock>,
     clock_of_instrument: Vec<u32>,
@@ -125,6 +129,12 @@ pub struct Engine {
     gap_seq: u64,
 }
 
+/// Whether a record ends a stop: a pause or a resume does.
+#[inline(never)]
+fn wakes(record: &Record) -> bool {
+    record.kind == Kind::Command as u8 && Trading::is_woken_by(OperatorCommand::from_i64(record.a))
+}
+
 impl Engine {
     /// `handlers`: the handlers of each strategy, as bits of [`handles`].
     pub fn new(setup: Setup, handlers: &[u32]) -> Engine {
@@ -138,6 +148,8 @@ impl Engine {
             told: Ledger::new(&setup),
             series: SeriesTable::new(setup.instruments.len()),
             equity: EquityCurve::new(setup.equity_every),
+            trading: Trading::new(setup.switches.clone()),
+            operation: None,
             rngs: (0..handlers.len())
                 .map(|index| Rng::new(setup.seed, index as u64))
                 .collect(),
@@ -251,6 +263,11 @@ impl Engine {
                         return Ok(Step::Exhausted);
                     };
                     *position += 1;
+                    if self.trading.is_stopped() && !wakes(record) {
+                        // After a stop nothing is decided, however much of a batch is left.
+                        self.tape_seq += 1;
+                        continue;
+                    }
                     self.begin(record);
                     // The common case, straight through: nothing is due.
                     if self.phase == Phase::DueBefore && self.is_quiet_before() {
@@ -259,6 +276,8 @@ impl Engine {
                         if self.is_quiet_at() && self.record.kind < Kind::Command as u8 {
                             if self.has_handlers_per_record {
                                 self.phase = self.first_calls();
+                            } else if self.trading.is_watching() {
+                                self.phase = Phase::DueAtEnd;
                             } else {
                                 self.end_record();
                                 self.phase = Phase::Idle;
@@ -293,7 +312,7 @@ impl Engine {
                         }
                     }
                     if self.record.kind == Kind::Command as u8 {
-                        self.phase = Phase::Operator(0);
+                        self.phase = self.begin_command();
                     } else if self.has_handlers_per_record {
                         self.phase = self.first_calls();
                     } else {
@@ -302,6 +321,7 @@ impl Engine {
                 }
                 Phase::Operator(strategy) => {
                     if strategy as usize == self.handlers.len() {
+                        self.operation = None;
                         self.phase = Phase::DueAtEnd;
                     } else {
                         self.phase = Phase::Operator(strategy + 1);
@@ -360,11 +380,58 @@ impl Engine {
                             return Ok(step);
                         }
                     }
+                    if self.trading.is_watching() {
+                        self.operation = self.watch();
+                        if self.operation.is_some() {
+                            self.phase = Phase::Operator(0);
+                            continue;
+                        }
+                    }
                     self.end_record();
                     self.phase = Phase::Idle;
                 }
             }
         }
+    }
+
+    /// An operator's command takes hold; gives the phase that carries it out.
+    fn begin_command(&mut self) -> Phase {
+        let command = OperatorCommand::from_i64(self.record.a);
+        let cause = CommandCause::from_i64(self.record.b).unwrap_or(CommandCause::Operator);
+        self.operation =
+            command.and_then(|command| self.trading.command(command, cause, self.exchange.now, self.tape_seq));
+        match self.operation {
+            Some(_) => Phase::Operator(0),
+            None => Phase::DueAtEnd,
+        }
+    }
+
+    /// The risk switches look at what the record has made of the account; gives what is to be done about it.
+    ///
+    /// Equity is reckoned only where the record can have changed it: after a fill, and at a mark of what is held.
+    #[inline(never)]
+    fn watch(&mut self) -> Option<Operation> {
+        let (now, seq) = (self.exchange.now, self.tape_seq);
+        if now >= self.exchange.setup.trading_start {
+            let ledger = &self.exchange.ledger;
+            let is_held = || self.record.kind <= Kind::Bar as u8 && ledger.net[self.record.instrument as usize] != 0;
+            let limits = self.trading.limits();
+            if limits.drawdown.is_some()
+                && (self.exchange.filled || self.trading.peak.is_none() || ledger.cash.len() > 1 || is_held())
+            {
+                let mark = |index: u32| self.exchange.doubled_mark(index);
+                if let Some(equity) = ledger.doubled_equity(&self.exchange.setup, mark) {
+                    self.trading.look_at_equity(equity, now, seq);
+                }
+            }
+            if self.exchange.filled || self.record.kind == Kind::Command as u8 {
+                self.trading.look_at_positions(&self.exchange.ledger.net, now, seq);
+            }
+        }
+        if self.trading.is_flattening && self.is_flat() {
+            self.trading.end_flatten();
+        }
+        self.trading.take_wanted(now)
     }
 
     /// Where the handlers that the record calls begin.
@@ -432,6 +499,7 @@ impl Engine {
             self.add_equity_point();
         }
         self.series.forget_closed();
+        self.trading.end_record(self.take_time, self.tape_seq);
         self.tape_seq += 1;
     }
 

@@ -5,7 +5,8 @@
 
 use replay_core::event::{Event, EventKind, ABSENT, FLAG_UNSIZED, LIQUIDITY_MAKER};
 use replay_core::order::{OrderType, TimeInForce};
-use replay_core::record::{Kind, Record};
+use replay_core::reason::Reason;
+use replay_core::record::{Kind, OperatorCommand, Record};
 use replay_core::setup::{AccountKind, BarMarket, BeyondTop, Sizes, Source, VenueText};
 
 use super::world::{Outcome, World};
@@ -84,6 +85,8 @@ pub struct Checker<'a> {
     cash: i128,
     net: Vec<i64>,
     posted: i128,
+    /// A stop is on the tape, and neither pause nor resume since.
+    is_stopped: bool,
 }
 
 fn number(text: &str, decimals: u32) -> i128 {
@@ -132,6 +135,7 @@ pub fn check(world: &World, outcome: &Outcome) {
         cash: number(&world.text.account.cash["USD"], 2),
         net: vec![0; world.text.instruments.len()],
         posted: 0,
+        is_stopped: false,
     };
     let mut events = outcome.events.iter().peekable();
     let mut points = outcome.points.iter().peekable();
@@ -199,6 +203,16 @@ impl Checker<'_> {
     }
 
     fn take(&mut self, record: &Record, events: &[Event]) {
+        let was_stopped = self.is_stopped;
+        if record.kind == Kind::Command as u8 {
+            let is = |command: OperatorCommand| record.a == command as i64;
+            self.is_stopped = is(OperatorCommand::Stop)
+                || (self.is_stopped && !is(OperatorCommand::Pause) && !is(OperatorCommand::Resume));
+        }
+        if was_stopped && self.is_stopped {
+            assert!(events.is_empty(), "nothing is decided after a stop");
+            return;
+        }
         let is_data = record.kind <= Kind::Bar as u8;
         let clock = is_data.then(|| self.clock_of(record.instrument));
         let event_time = clock.map(|clock| self.watermarks[clock].unwrap_or(i64::MIN).max(record.ts_event));
@@ -230,7 +244,8 @@ impl Checker<'_> {
         }
         for event in events {
             let venue = self.venue(event.instrument);
-            let is_refused_here = event.kind == EventKind::Rejected as u8 && event.answer_time == event.venue_time;
+            let is_refusal = [EventKind::Rejected, EventKind::AmendRejected].map(|kind| kind as u8);
+            let is_refused_here = is_refusal.contains(&event.kind) && event.answer_time == event.venue_time;
             let earliest = record.ts_recv.max(event.venue_time + venue.latency_ns.response);
             assert!(
                 is_refused_here || event.answer_time >= earliest,
@@ -315,6 +330,10 @@ impl Checker<'_> {
                 fee_parts: 0,
                 fee_booked: 0,
             });
+            return 0;
+        }
+        if is(EventKind::AmendRejected) && event.reason == Reason::Paused as u16 {
+            // Refused before it left, perhaps before its order had arrived.
             return 0;
         }
         let order = self.orders[id]

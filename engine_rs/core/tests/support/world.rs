@@ -10,7 +10,10 @@ use replay_core::equity::EquityPoint;
 use replay_core::event::{Event, ABSENT};
 use replay_core::order::{OrderRequest, OrderType, Side, TimeInForce, TriggerBy};
 use replay_core::record::{Kind, OperatorCommand, Record};
-use replay_core::setup::{AccountKind, BarMarket, BarPath, BeyondTop, Latency, PrintAtLimit, SetupText, Sizes, Source};
+use replay_core::setup::{
+    AccountKind, Action as SwitchAction, BarMarket, BarPath, BeyondTop, DrawdownText, Latency, OrderRateText,
+    PositionText, PrintAtLimit, RiskText, SetupText, Sizes, Source,
+};
 
 use super::{
     bar, clock, command, engine_of, instrument, quotes, sized_quote, trade, venue, with_two_strategies, Received, Shape,
@@ -291,6 +294,33 @@ fn venue_rules() -> impl Strategy<Value = replay_core::setup::VenueText> {
     })
 }
 
+/// Most worlds have no risk switches; those of the others trip now and then. Nothing in them depends on a price.
+fn switches() -> impl Strategy<Value = RiskText> {
+    let action = || select(vec![SwitchAction::Alert, SwitchAction::Pause, SwitchAction::Flatten]);
+    let share = select(vec![None, None, None, Some("0.0001"), Some("0.01")]);
+    let limit = select(vec![None, None, None, Some("3"), Some("8")]);
+    let orders = select(vec![None, None, None, Some(2_u32), Some(5)]);
+    (share, limit, orders, action(), action(), action()).prop_map(|(share, limit, orders, first, second, third)| {
+        RiskText {
+            drawdown: share.map(|share| DrawdownText {
+                share: Some(share.into()),
+                amount: None,
+                action: first,
+            }),
+            position: limit.map(|limit| PositionText {
+                limit: limit.into(),
+                action: second,
+            }),
+            order_rate: orders.map(|orders| OrderRateText {
+                orders,
+                per_ns: 60,
+                action: third,
+            }),
+            ..RiskText::default()
+        }
+    })
+}
+
 /// Instruments 0 and 1 on the first venue, 2 on the second.
 pub fn setups() -> impl Strategy<Value = SetupText> {
     let account = (
@@ -307,31 +337,34 @@ pub fn setups() -> impl Strategy<Value = SetupText> {
         account,
         sizes,
         lots,
-        any::<bool>(),
-        any::<bool>(),
+        (any::<bool>(), any::<bool>()),
+        switches(),
     )
-        .prop_map(|(sources, first, second, account, sizes, lot, one_clock, has_two)| {
-            let mut text = quotes();
-            text.equity_every_ns = 1;
-            text.one_clock = one_clock;
-            text.venues = vec![first, second];
-            text.instruments = (0..3)
-                .map(|index| {
-                    let mut one = instrument(["A", "B", "C"][index], [0, 0, 1][index], sources[index]);
-                    one.sizes = sizes[index];
-                    one.lot = lot.into();
-                    one.sessions = Some(vec![(0, 300), (320, 700), (700, 1_200)]);
-                    one
-                })
-                .collect();
-            text.account.kind = account.0;
-            text.account.cash = [("USD".to_string(), account.1.to_string())].into();
-            text.account.leverage = account.2.into();
-            if has_two {
-                text = with_two_strategies(text);
-            }
-            text
-        })
+        .prop_map(
+            |(sources, first, second, account, sizes, lot, (one_clock, has_two), risk)| {
+                let mut text = quotes();
+                text.risk = risk;
+                text.equity_every_ns = 1;
+                text.one_clock = one_clock;
+                text.venues = vec![first, second];
+                text.instruments = (0..3)
+                    .map(|index| {
+                        let mut one = instrument(["A", "B", "C"][index], [0, 0, 1][index], sources[index]);
+                        one.sizes = sizes[index];
+                        one.lot = lot.into();
+                        one.sessions = Some(vec![(0, 300), (320, 700), (700, 1_200)]);
+                        one
+                    })
+                    .collect();
+                text.account.kind = account.0;
+                text.account.cash = [("USD".to_string(), account.1.to_string())].into();
+                text.account.leverage = account.2.into();
+                if has_two {
+                    text = with_two_strategies(text);
+                }
+                text
+            },
+        )
 }
 
 /// Of a record: (kind, instrument, time since the last, delay of receipt, lateness), then its numbers.
@@ -376,7 +409,11 @@ fn record_of(tick: &Tick, time: i64, text: &SetupText) -> Record {
             }
             bar(event, [price, high, low, close]).volume(volume)
         }
-        94..=97 => clock(event, side as i64 - 1),
+        94..=95 => clock(event, side as i64 - 1),
+        // A pause lasts until the next resume, so that there are more of these.
+        96..=97 => command(event, OperatorCommand::Resume),
+        98 if volume < 3 => command(event, OperatorCommand::Stop),
+        98 if volume < 14 => command(event, OperatorCommand::Pause),
         98 => command(event, OperatorCommand::CancelAll),
         _ => command(event, OperatorCommand::Flatten),
     };
