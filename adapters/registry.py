@@ -5,44 +5,50 @@ May not live here: any format.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from replay.errors import ConfigError, choose
 from replay.feeds.tape import missing_file
 
 if TYPE_CHECKING:
     from replay.config import FeedSpec, Instrument, SinkSpec
+    from replay.config.sections import Kafka
     from replay.feeds.feed import Feed
+    from replay.pipeline.control import ControlSource
     from replay.pipeline.outbox import Sink, SinkContext
-
-GROUP = "replay.feeds"
-SINK_GROUP = "replay.sinks"
+    from replay.workers import Membership
 
 BUILT_IN = {
-    "tape": "replay.adapters.tape:open_feed",
-    "csv": "replay.adapters.csv:open_feed",
-    "ndjson": "replay.adapters.ndjson:open_feed",
-    "binance": "replay.adapters.binance:open_feed",
-    "sim": "replay.adapters.sim:open_feed",
-    "follow": "replay.adapters.follow:open_feed",
-    "stdin": "replay.adapters.stdin:open_feed",
-    "session": "replay.adapters.session:open_feed",
+    "replay.feeds": {
+        "tape": "replay.adapters.tape:open_feed",
+        "csv": "replay.adapters.csv:open_feed",
+        "ndjson": "replay.adapters.ndjson:open_feed",
+        "binance": "replay.adapters.binance:open_feed",
+        "sim": "replay.adapters.sim:open_feed",
+        "follow": "replay.adapters.follow:open_feed",
+        "stdin": "replay.adapters.stdin:open_feed",
+        "session": "replay.adapters.session:open_feed",
+        "kafka": "replay.adapters.kafka.feed:open_feed",
+    },
+    "replay.sinks": {"kafka": "replay.adapters.kafka.sink:open_sink"},
+    "replay.publishers": {"kafka": "replay.adapters.kafka.publish:publish"},
+    "replay.controls": {"kafka": "replay.adapters.kafka.control:open_control"},
+    "replay.groups": {"kafka": "replay.adapters.kafka.group:open_group"},
 }
-"""The entry points that come with the package, for a source folder that is not installed."""
-
-BUILT_IN_SINKS = {"kafka": "replay.adapters.kafka.sink:open_sink"}
-"""As BUILT_IN, of the sinks."""
+"""The entry points that come with the package, by group, for a source folder that is not installed."""
 
 SUFFIXES = {"npy": "tape", "csv": "csv", "tsv": "csv", "txt": "csv", "ndjson": "ndjson", "jsonl": "ndjson"}
 """The feed of a suffix that is not itself a feed's name."""
 
-OpenSink = Callable[["SinkSpec", "SinkContext"], "Sink"]
 OpenFeed = Callable[["FeedSpec", "Sequence[Instrument]", Path], "Feed"]
+OpenSink = Callable[["SinkSpec", "SinkContext"], "Sink"]
+OpenControl = Callable[[str, "Kafka | None"], "ControlSource"]
+OpenGroup = Callable[["FeedSpec", str], "Membership"]
 
 
 def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path) -> Feed:
@@ -56,18 +62,27 @@ def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path)
 
 def open_sink(spec: SinkSpec, context: SinkContext) -> Sink:
     """Make the sink of a run file's entry; raises ConfigError where there is none of such a scheme."""
-    names = sorted({*BUILT_IN_SINKS, *_entry_points(SINK_GROUP)})
-    if spec.scheme not in names:
-        raise ConfigError(
-            f"nothing publishes to {spec.uri!r}: there is no sink {spec.scheme!r}",
-            remedy=choose(spec.scheme or spec.uri, names),
-        )
-    return cast(OpenSink, _load(SINK_GROUP, spec.scheme, BUILT_IN_SINKS))(spec, context)
+    return cast(OpenSink, _of_scheme("replay.sinks", spec.uri))(spec, context)
+
+
+def open_control(uri: str, kafka: Kafka | None) -> ControlSource:
+    """Open a topic of commands; nothing is connected yet. Raises ConfigError where nothing reads such a URI."""
+    return cast(OpenControl, _of_scheme("replay.controls", uri))(uri, kafka)
+
+
+def open_group(spec: FeedSpec, group: str) -> Membership:
+    """Make a worker's place in a group that shares out a feed; raises ConfigError where that feed cannot be."""
+    return cast(OpenGroup, _of_scheme("replay.groups", spec.uri))(spec, group)
+
+
+def publisher(address: str) -> Callable[..., Any]:
+    """Find the publisher of an address, to be called (feed, address, kafka, how); raises ConfigError for no such."""
+    return cast("Callable[..., Any]", _of_scheme("replay.publishers", address))
 
 
 def feed_names() -> list[str]:
     """List the names of all feeds that are installed."""
-    return sorted({*BUILT_IN, *_entry_points(GROUP)})
+    return _names("replay.feeds")
 
 
 def name_of(spec: FeedSpec, base_dir: Path) -> str:
@@ -107,22 +122,42 @@ def _name_by_content(spec: FeedSpec, path: Path) -> str:
     )
 
 
+def _of_scheme(group: str, uri: str) -> object:
+    """Load what the scheme of a URI names in a group."""
+    scheme, colon, _ = uri.partition("://")
+    names = _names(group)
+    if not colon or scheme.lower() not in names:
+        what = _kind(group)
+        raise ConfigError(
+            f"there is no {what} for {uri!r}",
+            remedy=f"a {what} is named by its scheme, as in {names[0]}://..; {choose(scheme, names)}",
+        )
+    return _load(group, scheme.lower())
+
+
+def _names(group: str) -> list[str]:
+    return sorted({*BUILT_IN[group], *_entry_points(group)})
+
+
+def _kind(group: str) -> str:
+    return group.removeprefix("replay.").removesuffix("s")
+
+
 @cache
 def _entry_points(group: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=group)}
 
 
 def _opener(name: str) -> OpenFeed:
-    return cast(OpenFeed, _load(GROUP, name, BUILT_IN))
+    return cast(OpenFeed, _load("replay.feeds", name))
 
 
-def _load(group: str, name: str, built_in: Mapping[str, str]) -> object:
+def _load(group: str, name: str) -> object:
     entry = _entry_points(group).get(name)
     if entry is None:
-        module, _, attribute = built_in[name].partition(":")
+        module, _, attribute = BUILT_IN[group][name].partition(":")
         return getattr(import_module(module), attribute)
     try:
         return entry.load()
     except (ImportError, AttributeError) as error:
-        kind = group.removeprefix("replay.").removesuffix("s")
-        raise ConfigError(f"the {kind} {name!r} cannot be loaded from {entry.value!r}: {error}") from error
+        raise ConfigError(f"the {_kind(group)} {name!r} cannot be loaded from {entry.value!r}: {error}") from error

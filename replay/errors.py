@@ -9,8 +9,9 @@ Nothing else belongs here: no formatting of tracebacks, no logging, no import of
     ├── StrategyError    3  a handler of the strategy raised; chained `from` the user's own exception
     ├── HaltError        4  a rule of the engine or a policy for bad data stopped the run
     │   └── DataError    4  the data cannot be read as what they are said to be
-    └── JournalError     5  the disk or the journal: full, torn beyond repair
-        └── SessionLocked   another process runs the session
+    ├── JournalError     5  the disk or the journal: full, torn beyond repair
+    │   └── SessionLocked   another process runs the session
+    └── ControlError     6  a running session cannot be reached, or does not answer in time
 
 Codes without an error: 0 done, 1 two runs differ, 130 interrupted.
 """
@@ -26,6 +27,7 @@ EXIT_USAGE = 2
 EXIT_STRATEGY = 3
 EXIT_HALT = 4
 EXIT_DISK = 5
+EXIT_CONTROL = 6
 EXIT_INTERRUPTED = 130
 
 
@@ -124,6 +126,12 @@ class JournalError(ReplayError):
 
 class SessionLocked(JournalError):
     """Another process runs the session."""
+
+
+class ControlError(ReplayError):
+    """A command does not reach a session: it is not running, lets nobody in, ended first, or did not answer in time."""
+
+    exit_code = EXIT_CONTROL
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:

@@ -21,12 +21,15 @@ import msgspec
 
 from replay.config import DurationText, RunConfig, TimeText, resolved
 from replay.config.run_config import locate
+from replay.control import let_operators_in, risk_switches
+from replay.control import outcome as control_outcome
 from replay.errors import ConfigError, EngineMissing, HaltError, StrategyError, UsageError
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.merge import merge
 from replay.feeds.warmup import Warmup
 from replay.fork import ForkRequest, check_tape, find_origin, frames_to_take
 from replay.health import Health, SessionInfo, State
+from replay.logs import logger
 from replay.metrics import RunCollector, write_file
 from replay.pipeline.beats import QUIET_NS, ClockBeats
 from replay.pipeline.histogram import LOOP_SECONDS, Histogram
@@ -34,6 +37,7 @@ from replay.pipeline.journal import Journal, JournalReader, last_epoch
 from replay.pipeline.outbox import Outbox, Sink, SinkContext
 from replay.pipeline.pacing import Pacer, PlayControls, Speed, TapePacer
 from replay.pipeline.pipeline import Pipeline, ProgressCall, Window
+from replay.pipeline.risk import RiskSwitches
 from replay.pipeline.sinks import EquityLog, EventLog, HeldFile
 from replay.pipeline.snapshots import Files, SnapshotOptions, Snapshots
 from replay.pipeline.stop import Stop, stop_on_signals
@@ -260,10 +264,14 @@ class _PaperWork:
                 )
                 for note in (*opened.notes, *recovery.notes):
                     log.warning(note)
+                control = let_operators_in(
+                    plan.config, session, run.pipeline, run_name=plan.name, log=logs.logger("control")
+                )
                 signals = stop_on_signals(run.pipeline.stop) if self.host is None else contextlib.nullcontext()
                 with run.ending(), signals:
-                    run.begins()
-                    await run.pipeline.run_async()
+                    async with control:
+                        run.begins()
+                        await run.pipeline.run_async()
                     await run.pipeline.outbox.drain()
                 result = run.result()
             log.info(
@@ -273,6 +281,7 @@ class _PaperWork:
                 events=run.pipeline.outbox.events,
                 digest=result.digest,
                 interrupted=result.interrupted,
+                stopped_by=run.pipeline.stopped_by,
                 journal_bytes=journal.counters.bytes_written,
             )
             return result
@@ -516,7 +525,7 @@ class _Run:
         }
 
     def _extra(self) -> dict[str, Any]:
-        extra: dict[str, Any] = {"mode": self.opened.mode}
+        extra: dict[str, Any] = {"mode": self.opened.mode, **control_outcome(self.pipeline)}
         pacer = self.pipeline.pacer
         if isinstance(pacer, TapePacer) and pacer.errors.count:
             extra["release_error_seconds"] = {
@@ -637,6 +646,7 @@ def _folder_run(
     dead_letters = DeadLetterWriter(None if out is None else out / DEAD_LETTERS_FILE)
     pipeline = _pipeline(opened, outbox, builder, dead_letters, progress, stop or Stop())
     pipeline.pacer = None if pacer is None else pacer(outbox)
+    _watch(pipeline, risk_switches(opened.plan.config, opened.engine))
     return _Run(opened, pipeline, builder, dead_letters, _info(opened), out)
 
 
@@ -654,7 +664,16 @@ def _session_run(opened: _Opened, session: Session, *, progress: ProgressCall | 
     pipeline = _pipeline(opened, Outbox(sinks), builder, dead_letters, progress, stop)
     if opened.feed.live and opened.feed.receive_time == "stamp":
         pipeline.beats = _beats(opened)
+    _watch(
+        pipeline,
+        risk_switches(opened.plan.config, opened.engine, session=session, is_live=opened.feed.live, log=logger("risk")),
+    )
     return _Run(opened, pipeline, builder, dead_letters, _info(opened), session.folder, files=files)
+
+
+def _watch(pipeline: Pipeline, risk: RiskSwitches) -> None:
+    pipeline.risk = risk
+    pipeline.extra_measured.append(risk)
 
 
 def _builder(
@@ -871,6 +890,7 @@ def rerun_session(folder: Path, events: Path) -> Names:
     pipeline = Pipeline(
         feed=feed, sequencer=sequencer_class(setup), engine=engine, outbox=outbox, dead_letters=DeadLetterWriter(None)
     )
+    pipeline.ends_on_stop = False  # what came after it is on the tape, too
     try:
         with contextlib.suppress(StrategyError, HaltError):
             pipeline.run()

@@ -5,6 +5,7 @@ May not live here: the loop that takes new records, and recovery; starting a ses
     session.toml    resolved configuration, versions, hashes; written once
     setup.json      the engine's setup; written once
     lock            held by the process that runs the session
+    control.sock    where it takes commands while it runs
     journal/        segments of frames: the tape, cursors, digests
     snapshots/      the last two snapshots: they make a start shorter, never different
     events/         events.bin, equity.bin, marks.bin, result.json and the Arrow files: what the journal gives
@@ -35,6 +36,7 @@ from replay.errors import ConfigError, JournalError, SessionLocked, UsageError
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Batch, StoredFeed
 from replay.feeds.tape import TapeHeader
+from replay.pipeline.control import SOCKET_FILE
 from replay.pipeline.journal import UNKNOWN_SOURCES, Journal, JournalReader
 from replay.units import format_time
 
@@ -49,10 +51,15 @@ EVENTS_FILE = "events.bin"
 EQUITY_FILE = "equity.bin"
 MARKS_FILE = "marks.bin"
 
-FREE_SECTIONS = ("metrics", "log", "kafka", "sink", "session")
+FREE_SECTIONS = ("metrics", "log", "kafka", "sink", "control", "session")
 """Sections of the run file that a session may change from start to start: nothing on the tape depends on them."""
 
-_OWN_NAMES = frozenset({SETUP_FILE, LOCK_FILE, "journal", "snapshots", "events", "dead-letters", "metrics.prom"})
+FREE_SWITCHES = ("stale_feed", "clock_jump", "disk")
+"""Risk switches that a session may change likewise: what they do is on the tape."""
+
+_OWN_NAMES = frozenset(
+    {SETUP_FILE, LOCK_FILE, SOCKET_FILE, "journal", "snapshots", "events", "dead-letters", "metrics.prom"}
+)
 
 
 class Fork(msgspec.Struct, frozen=True):
@@ -433,7 +440,10 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {section: value for section, value in config.items() if section not in FREE_SECTIONS}
+    kept = {section: value for section, value in config.items() if section not in FREE_SECTIONS}
+    if isinstance(kept.get("risk"), Mapping):
+        kept["risk"] = {key: value for key, value in kept["risk"].items() if key not in FREE_SWITCHES}
+    return kept
 
 
 def _other_configuration(changed: tuple[str, Any, Any], place: str) -> ConfigError:

@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from replay.disk import disk_error
 from replay.errors import JournalError, ReplayError, UsageError
 from replay.events import EVENT_BYTES
-from replay.pipeline.disk import disk_error
 from replay.pipeline.journal import JournalTail, read_tail
 from replay.session import LOCK_FILE, MANIFEST_FILE, Manifest, is_session, read_manifest
 from replay.units import format_time

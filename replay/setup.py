@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from replay.config import RunConfig
-from replay.config.sections import SOURCES, Instrument, Venue
+from replay.config.sections import SOURCES, Instrument, Risk, Venue
 from replay.errors import ConfigError, choose
 from replay.strategy_loader import load_strategies
 from replay.units import format_duration
@@ -53,11 +53,7 @@ def build(config: RunConfig, headers: Sequence[TapeHeader], *, trading_start_ns:
             "currency": account.currency,
             "cash": {name: str(amount) for name, amount in account.cash.items()},
         },
-        "risk": {
-            "max_order_size": _optional(config.risk.max_order_size),
-            "max_order_notional": _optional(config.risk.max_order_notional),
-            "max_position": _optional(config.risk.max_position),
-        },
+        "risk": _risk(config.risk),
         "venues": [_venue(venue) for venue in venues],
         "instruments": [
             _InstrumentSetup(config, headers, index, venues, lengths).entry() for index in range(len(config.instrument))
@@ -86,6 +82,23 @@ def _trading_start(config: RunConfig, headers: Sequence[TapeHeader]) -> int | No
         return run.from_.ns
     starts = [header.first_ns for header in headers if header.first_ns is not None]
     return min(starts) + run.warmup.ns if starts else None
+
+
+def _risk(risk: Risk) -> dict[str, Any]:
+    """The limits of orders, and the switches that the tape alone decides; one that is not set leaves no key."""
+    setup: dict[str, Any] = {
+        "max_order_size": _optional(risk.max_order_size),
+        "max_order_notional": _optional(risk.max_order_notional),
+        "max_position": _optional(risk.max_position),
+    }
+    if (fall := risk.drawdown) is not None:
+        share = None if fall.limit is None else f"{fall.limit.value:f}"
+        setup["drawdown"] = {"share": share, "amount": _optional(fall.amount), "action": fall.action}
+    if risk.position is not None:
+        setup["position"] = {"limit": str(risk.position.limit), "action": risk.position.action}
+    if (rate := risk.order_rate) is not None:
+        setup["order_rate"] = {"orders": rate.orders, "per_ns": rate.per.ns, "action": rate.action}
+    return setup
 
 
 def _optional(value: str | None) -> str | None:

@@ -50,6 +50,14 @@ def build() -> App:
     app.command(
         "replay.cli.verify:verify", name="verify", help="Show that two runs are equal, or where they first differ."
     )
+    app.command(
+        "replay.cli.publish:publish",
+        name="publish",
+        help="Send a tape, or any feed, to a Kafka topic; goes on after a crash.",
+    )
+    app.command(
+        "replay.cli.ctl:ctl", name="ctl", help="Command a running session: pause, resume, cancel-all, flatten, stop."
+    )
     data = App(name="data", help="Convert, describe and show market data.", help_format="plaintext")
     data.command(
         "replay.cli.data:convert", name="convert", help="Convert CSV, NDJSON and captures to tapes, tapes to CSV."

@@ -293,6 +293,36 @@ class Checker:
                 of = f"risk.{name} (in sizes of {coarsest.symbol!r})"
                 self._check_places(limit, coarsest.size_decimals, of, ("risk", name))
 
+        self._check_switches(risk)
+
+    def _check_switches(self, risk: Risk) -> None:
+        if (fall := risk.drawdown) is not None:
+            if fall.limit is None and fall.amount is None:
+                raise self.fail(
+                    "risk.drawdown has neither limit nor amount",
+                    *("risk", "drawdown"),
+                    remedy='set limit = "10%", or amount = "5000" in the account\'s currency',
+                )
+            if fall.amount is not None and fall.amount.value <= 0:
+                raise self.fail(f"risk.drawdown.amount must be above 0: {fall.amount}", "risk", "drawdown", "amount")
+        if (held := risk.position) is not None:
+            if held.limit.value < 0:
+                raise self.fail(f"risk.position.limit cannot be negative: {held.limit}", "risk", "position", "limit")
+            coarsest = min(self.config.instrument, key=lambda spec: spec.size_decimals)
+            of = f"risk.position.limit (in sizes of {coarsest.symbol!r})"
+            self._check_places(held.limit, coarsest.size_decimals, of, ("risk", "position", "limit"))
+        for name, key, value in (
+            ("order_rate", "per", None if risk.order_rate is None else risk.order_rate.per),
+            ("stale_feed", "after", None if risk.stale_feed is None else risk.stale_feed.after),
+            ("clock_jump", "limit", None if risk.clock_jump is None else risk.clock_jump.limit),
+        ):
+            if value is not None and value.ns <= 0:
+                raise self.fail(f"risk.{name}.{key} must be longer than nothing: {value}", "risk", name, key)
+        if risk.disk is not None and risk.disk.free is None and risk.disk.share is None:
+            raise self.fail(
+                "risk.disk has neither free nor share", "risk", "disk", remedy='set free = "2GiB", or share = "5%"'
+            )
+
     def _check_account_currency(self, account: Account) -> None:
         for index, spec in enumerate(self.config.instrument):
             if spec.quote != account.currency:

@@ -12,7 +12,11 @@ import msgspec
 from replay.config import toml
 from replay.config.sections import (
     Account,
+    ClockJump,
+    Control,
     Currency,
+    DiskSwitch,
+    Drawdown,
     FeedSpec,
     Fees,
     Instrument,
@@ -20,25 +24,29 @@ from replay.config.sections import (
     Latency,
     Log,
     Metrics,
+    OrderRate,
+    PositionSwitch,
     Risk,
     Run,
     Section,
     SessionSection,
     SinkSpec,
+    StaleFeed,
     StrategySpec,
     SymbolColumn,
     TimeColumn,
     Venue,
 )
-from replay.config.values import DecimalText, DurationText, TimeText
+from replay.config.values import DecimalText, DurationText, ShareText, SizeText, TimeText
 
 
 def schema_markdown() -> str:
     """Write the reference table of the run file from the docstrings of its sections."""
     parts: list[str] = []
     for section in (
-        Run, StrategySpec, FeedSpec, TimeColumn, SymbolColumn, Instrument, Venue, Fees, Latency, Account, Risk, Metrics,
-        Log, Currency, Kafka, SinkSpec, SessionSection,
+        Run, StrategySpec, FeedSpec, TimeColumn, SymbolColumn, SinkSpec, Kafka, Instrument, Venue, Fees, Latency,
+        Account, Risk, Drawdown, PositionSwitch, OrderRate, StaleFeed, ClockJump, DiskSwitch, Control, Metrics, Log,
+        Currency, SessionSection,
     ):  # fmt: skip
         head, _, rest = (section.__doc__ or "").partition("\n")
         notes = dict(line.strip().split(": ", 1) for line in rest.splitlines() if ": " in line)
@@ -65,7 +73,8 @@ def _default_text(info: msgspec.structs.FieldInfo) -> str:
 
 def _type_text(kind: Any) -> str:
     names = {
-        DecimalText: "decimal", DurationText: "duration", TimeText: "time", str: "text", int: "integer", bool: "bool",
+        DecimalText: "decimal", ShareText: "percentage", SizeText: "size", DurationText: "duration", TimeText: "time",
+        str: "text", int: "integer", bool: "bool",
     }  # fmt: skip
     if kind in names:
         return names[kind]

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 
 from replay import units
-from replay.config.values import DecimalText, DurationText, Text, TimeText
+from replay.config.values import DecimalText, DurationText, ShareText, SizeText, Text, TimeText
 
 PATH_SCHEMES = ("file", "follow", "tape", "csv", "ndjson", "binance", "session")
 """URI schemes after which comes a path."""
@@ -179,7 +179,7 @@ class Kafka(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[feed]]`: a source of records. A tape knows all but its `uri` by itself; text files need their columns named.
 
-    uri: a path relative to the run file (.npy, .csv, .csv.gz, .ndjson), or sim:, follow:, stdin:.
+    uri: a path relative to the run file (.npy, .csv, .csv.gz, .ndjson), or sim:, follow:, stdin:, kafka:.
     records: what each row is.
     symbol: the instrument of all rows, or `{ column = "symbol" }`.
     bar: the length of bars.
@@ -193,6 +193,11 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sizes: `none` if the data carry no sizes: then any size fills at the top.
     price: which price the bars are of.
     kafka: how the brokers of a kafka: feed are reached, where that is not as [kafka] says.
+    message: of a kafka: feed, what each message is: frames of replay's own, or one row as JSON, MessagePack or CSV.
+    header: of CSV messages, the names of their columns in order.
+    scales: of numbers that are integers on a scale, the field and the decimals: `{ bid = 2 }` reads 12345 as 123.45.
+    gaps: what happens where frames are missing: the next record is marked, or the run halts.
+    dead_letters: a topic (kafka://host:port/topic) that also gets the messages that gave no record.
     """
 
     uri: Annotated[str, msgspec.Meta(min_length=1)]
@@ -209,6 +214,11 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sizes: Literal["full", "none"] = "full"
     price: Literal["trade", "bid", "ask", "mid"] = "trade"
     kafka: Kafka | None = None
+    message: Literal["frames", "json", "msgpack", "csv"] | None = None
+    header: list[str] = []
+    scales: dict[str, Decimals] = {}
+    gaps: Literal["mark", "halt"] = "mark"
+    dead_letters: str | None = None
 
     @property
     def scheme(self) -> str | None:
@@ -219,6 +229,8 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def text_format(self) -> Literal["csv", "ndjson"] | None:
         """`csv` or `ndjson` where rows are text whose columns the run file names; None for all else."""
+        if self.scheme == "kafka":
+            return None if self.message in (None, "frames") else "csv" if self.message == "csv" else "ndjson"
         return text_format(self.uri)
 
 
@@ -379,17 +391,116 @@ class Account(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         msgspec.structs.force_setattr(self, "cash", cash)
 
 
+RiskAction = Literal["alert", "pause", "flatten", "stop"]
+"""What a risk switch does when it trips."""
+
+
+class Drawdown(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[risk.drawdown]`: a switch that trips when equity has fallen so far from its peak; a resume measures anew.
+
+    limit: as a part of the peak, such as `"10%"`.
+    amount: in the account's currency; with both, the first that is reached counts.
+    action: what it does.
+    """
+
+    limit: ShareText | None = None
+    amount: DecimalText | None = None
+    action: RiskAction = "pause"
+
+
+class PositionSwitch(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[risk.position]`: a switch that trips when the account holds more of an instrument, long or short.
+
+    limit: in units of the instrument.
+    action: what it does.
+    """
+
+    limit: DecimalText
+    action: RiskAction = "flatten"
+
+
+class OrderRate(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[risk.order_rate]`: a switch that trips at the order beyond so many in a time of the tape.
+
+    orders: how many new orders all strategies may send.
+    per: in how much tape time.
+    action: what it does.
+    """
+
+    orders: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    per: DurationText = DurationText("1s")
+    action: RiskAction = "pause"
+
+
+class StaleFeed(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[risk.stale_feed]`: a switch that trips when a live feed gives no tick for so long by the wall clock.
+
+    after: how long.
+    action: what it does.
+    """
+
+    after: DurationText
+    action: RiskAction = "pause"
+
+
+class ClockJump(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[risk.clock_jump]`: a switch that trips when the machine's clock leaps, forward or back.
+
+    limit: how far it may.
+    action: what it does.
+    """
+
+    limit: DurationText = DurationText("1s")
+    action: RiskAction = "pause"
+
+
+class DiskSwitch(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[risk.disk]`: a switch that trips when the disk under a session is nearly full.
+
+    free: the least that must be free.
+    share: the least part that must be free, such as `"5%"`; with both, the larger counts.
+    action: what it does.
+    """
+
+    free: SizeText | None = None
+    share: ShareText | None = None
+    action: RiskAction = "stop"
+
+
 class Risk(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[risk]`: limits that each order is checked against before it leaves; none by default.
+    """`[risk]`: limits that each order is checked against before it leaves, and switches; none by default.
 
     max_order_size: of one order, in units of the instrument.
     max_order_notional: of one order, in its quote currency.
     max_position: of one instrument, long or short.
+    drawdown: the switch for lost equity.
+    position: the switch for what is held.
+    order_rate: the switch for too many orders.
+    stale_feed: the switch for a silent feed.
+    clock_jump: the switch for a clock that leaps.
+    disk: the switch for a disk that is nearly full.
     """
 
     max_order_size: DecimalText | None = None
     max_order_notional: DecimalText | None = None
     max_position: DecimalText | None = None
+    drawdown: Drawdown | None = None
+    position: PositionSwitch | None = None
+    order_rate: OrderRate | None = None
+    stale_feed: StaleFeed | None = None
+    clock_jump: ClockJump | None = None
+    disk: DiskSwitch | None = None
+
+
+class Control(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[control]`: how a running session is commanded, beside the socket in its folder.
+
+    topic: a topic of commands, as in `"kafka://host:9092/commands"`.
+    kafka: how its brokers are reached, where that is not as [kafka] says.
+    """
+
+    topic: str | None = None
+    kafka: Kafka | None = None
 
 
 class Metrics(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -454,7 +565,8 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     instrument: what is traded.
     venue: fees, latency and fill rules.
     account: the money.
-    risk: limits on orders.
+    risk: limits on orders, and switches.
+    control: how a running session is commanded.
     metrics: the Prometheus endpoint.
     log: lines on stderr.
     currency: precisions.
@@ -471,6 +583,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     venue: list[Venue] = []
     account: Account
     risk: Risk = Risk()
+    control: Control = Control()
     metrics: Metrics = Metrics()
     log: Log = Log()
     currency: list[Currency] = []

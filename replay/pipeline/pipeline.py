@@ -21,10 +21,12 @@ from replay import records
 from replay.errors import HaltError, JournalError
 from replay.measures import Measured
 from replay.pipeline.beats import ClockBeats
+from replay.pipeline.commands import CommandQueue, OperatorCommand, Receipt, Request, command_record
 from replay.pipeline.histogram import BATCH_SECONDS, Histogram
 from replay.pipeline.journal import Frame, Journal
 from replay.pipeline.outbox import Outbox
 from replay.pipeline.pacing import SLICE_ROWS, Pacer
+from replay.pipeline.risk import COMMAND_OF_ACTION, RiskSwitches
 from replay.pipeline.stop import Stop
 from replay.records import RECORD_BYTES
 
@@ -134,6 +136,8 @@ class FrameCursor(msgspec.Struct, frozen=True):
     """Records after `feed` that are on the tape already: those before a row that halted the run."""
     warmup: msgspec.Raw = msgspec.Raw(b"null")
     """Where the warm-up goes on; `skip` counts from there until it is over."""
+    control: msgspec.Raw = msgspec.Raw(b"null")
+    """Where the topic of commands goes on."""
 
 
 @dataclass(slots=True)
@@ -148,6 +152,8 @@ class PipelineCounters:
     recovered: int = 0
     """Records run again from the journal at the start."""
     beats: int = 0
+    commands: int = 0
+    """Commands put on the tape."""
     last_wall_ns: int = 0
     """Wall clock when the last batch came in."""
     batch_seconds: Histogram = field(default_factory=lambda: Histogram(BATCH_SECONDS))
@@ -176,6 +182,8 @@ class Pipeline:
         progress: ProgressCall | None = None,
         total: int | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
+        commands: CommandQueue | None = None,
+        risk: RiskSwitches | None = None,
     ) -> None:
         self.feed = feed
         self.sequencer = sequencer
@@ -200,6 +208,14 @@ class Pipeline:
         """While a journal is run again, the sinks see nothing: whoever runs it releases what its digests prove."""
         self.is_interrupted = False
         """Whether the run ended before its feed did."""
+        self.commands = commands or CommandQueue()
+        self.control_cursor: bytes | None = None
+        """Where the topic of commands goes on."""
+        self.risk = risk
+        self.ends_on_stop = True
+        """Whether a stop on the tape ends the run; a re-run of a journal goes on to what came after it."""
+        self.stopped_by: str | None = None
+        """Who stopped the run by a command: the operator, or a risk switch."""
         self.snapshots: SnapshotTaker | None = None
         self.tape_first: Iterable[Frame] = ()
         """Frames of another session's journal that are taken before the feed."""
@@ -218,6 +234,11 @@ class Pipeline:
         self._unobserved_bytes = 0
         self._source_ended = False
         self._is_warming = False
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether new orders of strategies are refused, by an operator or a risk switch."""
+        return self.engine.trading_state == "paused"
 
     # -- the step that both loops share
 
@@ -262,6 +283,7 @@ class Pipeline:
             self.collect()
             self.counters.batches += 1
             self.counters.batch_seconds.observe((time.perf_counter_ns() - started_ns) / 1e9)
+            self._look_at_trading()
         if self.observer is not None:
             self._unobserved.append(admitted)
             self._unobserved_bytes += len(admitted)
@@ -286,7 +308,8 @@ class Pipeline:
         """Describe where to go on after what was admitted so far."""
         feed = msgspec.Raw(self.cursor if self.cursor is not None else b"null")
         warmup = msgspec.Raw(self.warmup_cursor if self.warmup_cursor is not None else b"null")
-        return msgspec.json.encode(FrameCursor(feed, self.dead_letters.size_bytes, self.skip, warmup))
+        control = msgspec.Raw(self.control_cursor if self.control_cursor is not None else b"null")
+        return msgspec.json.encode(FrameCursor(feed, self.dead_letters.size_bytes, self.skip, warmup, control))
 
     def go_on_from(self, cursor: FrameCursor) -> None:
         """Take up the feed where a journal ended."""
@@ -294,6 +317,8 @@ class Pipeline:
         self.cursor = None if feed == b"null" else feed
         warmup = bytes(cursor.warmup)
         self.warmup_cursor = None if warmup == b"null" else warmup
+        control = bytes(cursor.control)
+        self.control_cursor = None if control == b"null" else control
         self.skip = cursor.skip
         self.dead_letter_bytes = cursor.dead_letters
 
@@ -365,6 +390,8 @@ class Pipeline:
     async def run_async(self) -> None:
         """Run any feed on the event loop: paced, with commits beside it, and with clock beats where the feed stamps."""
         with self._ending():
+            if self.risk is not None:
+                self.risk.begin()
             async with _Committer(self) as committer:
                 await self._run_tape(committer)
                 for batch in self._warmup_batches():
@@ -390,6 +417,8 @@ class Pipeline:
             if self._ends_before(batch):
                 break
             if not self.stop.requested:
+                self._watch()
+                self._obey()
                 await self._pace(self._take(batch), committer)
                 self._poll_snapshots()
                 await asyncio.sleep(0)
@@ -399,10 +428,14 @@ class Pipeline:
 
     async def _run_live(self, committer: _Committer) -> None:
         async with _Inbox(self.feed.batches_async(self.cursor), self.stop) as inbox:
+            self.commands.bind(asyncio.get_running_loop(), inbox.ready)
             while not self.stop.requested:
                 await inbox.wait(self._idle_seconds())
                 batch = inbox.take()
+                self._obey()
                 if batch is not None:
+                    if self.risk is not None and len(batch.records):
+                        self.risk.heard()
                     if self._ends_before(batch):
                         break
                     if self.beats is not None:
@@ -411,6 +444,7 @@ class Pipeline:
                 elif inbox.has_ended:
                     break
                 self._beat()
+                self._watch()
                 await committer.poll()
                 self._poll_snapshots()
                 self._report()
@@ -441,6 +475,8 @@ class Pipeline:
 
     async def _run_slice(self, admitted: NDArray[np.uint8], first: int, limit: int, committer: _Committer) -> None:
         self.run_rows(admitted[first * RECORD_BYTES : limit * RECORD_BYTES])
+        if self.journal is None:
+            self._obey()  # with a journal the rest of the batch is on the tape already, before any command
         await committer.poll()
         self._report()
 
@@ -473,6 +509,66 @@ class Pipeline:
             if len(admitted):
                 self.run_rows(admitted)
 
+    # -- commands
+
+    def _obey(self) -> None:
+        """Put the commands that wait on the tape, each as a record of its own."""
+        requests = self.commands.take()
+        for place, request in enumerate(requests):
+            if request.command is not None and not self._has_time():
+                if request.command is not OperatorCommand.STOP:
+                    self.commands.put_back(requests[place:])  # a command has no time before the first record has one
+                    return
+                self._end_by("operator")
+                self.commands.taken(0, request, Receipt(None, self.engine.trading_state))
+                continue
+            self._carry_out(request)
+        if self.journal is None:
+            self.commands.settle(0)
+
+    def _has_time(self) -> bool:
+        return self.beats is not None or self.engine.seq > 0
+
+    def _carry_out(self, request: Request) -> None:
+        letters = [] if request.letter is None else [request.letter]
+        if request.cursor is not None:
+            self.control_cursor = request.cursor
+        made = records.empty(0)
+        if request.command is not None:
+            now_ns = self.engine.now_ns if self.engine.seq else self._wall_ns()
+            # As beats are stamped where the feed stamps; elsewhere the tape's own time, which nothing goes back from.
+            time_ns = now_ns if self.beats is None else max(now_ns, self._wall_ns())
+            made = command_record(request.command, request.cause, time_ns)
+        admitted = self.admit(made, letters, None)
+        seq = self.engine.seq if len(admitted) else None
+        if len(admitted):
+            self.counters.commands += 1
+            self.run_rows(admitted)
+        position = 0 if self.journal is None else self.journal.appended
+        self.commands.taken(position, request, Receipt(seq, self.engine.trading_state))
+
+    def _watch(self) -> None:
+        """Let the risk switches look at clocks, feed and disk; what they want done becomes a command."""
+        if self.risk is None:
+            return
+        for trip in self.risk.look():
+            command = COMMAND_OF_ACTION.get(trip.action)
+            if command is not None:
+                self.commands.submit(command, trip.cause)
+
+    def _look_at_trading(self) -> None:
+        """See what the records have made of trading: a stop ends the run, a switch that tripped is told."""
+        if self.is_recovering:
+            return
+        if self.risk is not None:
+            self.risk.look_at_engine(self.engine.trips, self.engine.trading_state, self.engine.trading)
+        if self.ends_on_stop and self.stopped_by is None and self.engine.trading_state == "stopped":
+            self._end_by(str(self.engine.trading()["cause"]))
+
+    def _end_by(self, cause: str) -> None:
+        self.stopped_by = cause
+        self.stop.request()
+
     def _idle_seconds(self) -> float | None:
         """Say how long the live loop may sleep when no records come."""
         waits: list[float] = []
@@ -482,6 +578,9 @@ class Pipeline:
         commit_ns = None if self.journal is None else self.journal.next_commit_ns()
         if commit_ns is not None:
             waits.append(commit_ns / 1e9)
+        look_s = None if self.risk is None else self.risk.next_seconds()
+        if look_s is not None:
+            waits.append(look_s)
         return max(0.0, min(waits)) if waits else None
 
     def _report(self) -> None:
@@ -500,30 +599,28 @@ class Pipeline:
         """End in order, whatever happens: what was decided is journaled, durable and shown, then errors go on."""
         try:
             yield
-            self.is_interrupted = not self._source_ended
+            self.is_interrupted = not self._source_ended and self.stopped_by is None
             if self.snapshots is not None:
                 self.snapshots.take_last()
             self.engine.finish()
             self.collect()
         except JournalError:
-            self._close_snapshots()
             self._keep_durable()
             raise
         except BaseException:
             self.is_interrupted = True
-            try:
-                self._commit_last(closes=False)
-                if self.snapshots is not None:
-                    self.snapshots.write_last()  # one that was taken before stands on what is durable now
-            finally:
-                self._close_snapshots()
+            self._commit_last(closes=False)
+            if self.snapshots is not None:
+                self.snapshots.write_last()  # one that was taken before stands on what is durable now
             raise
-        try:
+        else:
             self._commit_last(closes=True)
             if self.snapshots is not None:
                 self.snapshots.write_last()
         finally:
             self._close_snapshots()
+            self.commands.settle(0 if self.journal is None else self.journal.durable)
+            self.commands.end("the run has ended")
 
     def _close_snapshots(self) -> None:
         if self.snapshots is not None:
@@ -599,7 +696,9 @@ class _Committer:
             raise self._error
         if self._running is not None and self._running.done():
             durable, self._running = self._running, None
-            self._pipeline.outbox.release(durable.result())
+            position = durable.result()
+            self._pipeline.outbox.release(position)
+            self._pipeline.commands.settle(position)
 
     async def __aexit__(self, *error: object) -> None:
         if self._running is not None:
@@ -632,6 +731,11 @@ class _Inbox:
         self._space = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
         return self
+
+    @property
+    def ready(self) -> asyncio.Event:
+        """What `wait` waits for; whoever has something for the loop sets it."""
+        return self._ready
 
     async def wait(self, seconds: float | None) -> None:
         """Wait for records, a stop, or so long."""

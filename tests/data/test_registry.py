@@ -20,8 +20,8 @@ from .feeds import TRADES, instrument, spec, trades, write
 
 def test_the_built_in_table_is_that_of_the_entry_points() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    assert project["project"]["entry-points"][registry.GROUP] == registry.BUILT_IN
-    assert set(registry.SUFFIXES.values()) <= set(registry.BUILT_IN)
+    assert project["project"]["entry-points"] == registry.BUILT_IN
+    assert set(registry.SUFFIXES.values()) <= set(registry.BUILT_IN["replay.feeds"])
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_relative_paths_start_at_the_run_files_folder(tmp_path: Path) -> None:
 
 
 def test_a_users_own_feed_plugs_in_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = EntryPoint("mine", "data.test_registry:open_mine", registry.GROUP)
-    broken = EntryPoint("broken", "nowhere.at_all:open_feed", registry.GROUP)
+    own = EntryPoint("mine", "data.test_registry:open_mine", "replay.feeds")
+    broken = EntryPoint("broken", "nowhere.at_all:open_feed", "replay.feeds")
     monkeypatch.setattr(registry, "_entry_points", lambda group: {"mine": own, "broken": broken})
     monkeypatch.setattr(EntryPoint, "load", _load_here)
     assert "mine" in feed_names()
