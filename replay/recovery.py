@@ -19,7 +19,7 @@ import numpy as np
 
 from replay.disk import Disk
 from replay.errors import JournalError, ReplayError, StrategyError
-from replay.events import EVENT
+from replay.events import EVENT, EVENT_BYTES
 from replay.health import RecoveryProgress
 from replay.pipeline.journal import UNKNOWN_SOURCES, Frame, JournalReader, segment_paths
 from replay.pipeline.outbox import Effects
@@ -120,13 +120,14 @@ class Recoverer:
         pipeline = self.pipeline
         held_events = self.files.events.held_events
         last: Frame | None = None
-        frames = 0
+        frames = proved = 0
         if snapshot is not None:
             self._restore(snapshot)
         self.progress.begin(segment_paths(self.folder))
         for frame in reader.frames(None if snapshot is None else snapshot.facts.place):
             if pipeline.engine.digest() != frame.digest_before:
-                raise self._divergence(frame, pipeline.outbox.peek())
+                raise self._divergence(frame, self._unproved(proved))
+            proved = pipeline.outbox.events
             if pipeline.outbox.pending_bytes >= RELEASED_BYTES:
                 pipeline.outbox.release(0)  # all of it is proved by this frame's digest
             pipeline.run_frame(frame)
@@ -135,8 +136,14 @@ class Recoverer:
                 await asyncio.sleep(0)  # whoever asks is told how far it is
                 self.progress.breathed()
         self.progress.end(frames)
-        self._check_unproved(pipeline.outbox.peek(), held_events)
+        self._check_unproved(self._unproved(proved), held_events)
         return frames, last
+
+    def _unproved(self, proved: int) -> Effects:
+        """Give the events that wait, without those that a frame's digest has proved already."""
+        pending = self.pipeline.outbox.peek()
+        skipped = max(0, proved - pending.first_event)
+        return Effects(pending.first_event + skipped, pending.events[skipped * EVENT_BYTES :], b"")
 
     def _settle(self, reader: JournalReader, notes: list[str]) -> None:
         """All is proved: cut what a crash left, bring the files beside the journal to what it says."""

@@ -150,7 +150,8 @@ def write_snapshot(folder: Path, facts: Facts, parts: Mapping[str, bytes], disk:
     """Write a snapshot whole and durably, then let go of all but the last two; give its length. Raises OSError."""
     data = encode_snapshot(facts, parts)
     disk.replace(snapshot_path(folder, facts.seq), data)
-    for path in snapshot_paths(folder)[KEPT:]:
+    half_written = sorted(folder.glob("*.snapshot.part"))  # by a start that was killed
+    for path in (*snapshot_paths(folder)[KEPT:], *half_written):
         disk.remove(path)
     return len(data)
 
