@@ -9,6 +9,7 @@ import enum
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ import replay
 from replay import Strategy
 from replay.feeds.feed import Batch
 from replay.result.result import Result
-from tests.modes.market import SETTINGS, CutFeed, market
+
+_market = import_module("tests.modes.market")  # by name: the type checker knows that folder as another package
+SETTINGS: dict[str, Any] = _market.SETTINGS
+CutFeed: Any = _market.CutFeed
 
 ROWS = 2_000
 OFTEN = {"snapshot_records": 150, "snapshot_every": "0s", "commit_every": "0s"}
@@ -124,7 +128,7 @@ class Crash(BaseException):
     """What ends a session without order in these tests."""
 
 
-class CrashingFeed(CutFeed):
+class CrashingFeed(CutFeed):  # type: ignore[misc]
     """Fails after so many batches."""
 
     def __init__(self, tape: Any, sizes: Sequence[int], batches: int) -> None:
@@ -140,7 +144,7 @@ class CrashingFeed(CutFeed):
 
 
 def tape(seed: int, rows: int = ROWS) -> Any:
-    return market(rows, seed)
+    return _market.market(rows, seed)
 
 
 def run(folder: Path, feed: Any, strategy: type[Strategy] = Rich, options: Any = OFTEN, **changed: Any) -> Result:

@@ -25,9 +25,22 @@ from replay.pipeline.snapshot_file import (
 )
 from replay.result.result import SCHEMAS, Result
 from replay.verify import verify
-from tests.modes.market import SETTINGS, CutFeed
 
-from .sessions import NEVER, OFTEN, ROWS, CrashingFeed, Own, Rich, Unkept, crash, run, tape, undisturbed
+from .sessions import (
+    NEVER,
+    OFTEN,
+    ROWS,
+    SETTINGS,
+    CrashingFeed,
+    CutFeed,
+    Own,
+    Rich,
+    Unkept,
+    crash,
+    run,
+    tape,
+    undisturbed,
+)
 
 Capture = pytest.CaptureFixture[str]
 

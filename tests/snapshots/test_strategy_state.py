@@ -49,14 +49,14 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, float):
         return struct.pack("<d", left) == struct.pack("<d", right)
     if isinstance(left, np.ndarray):
-        return left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes()
+        return bool(left.dtype == right.dtype and left.shape == right.shape and left.tobytes() == right.tobytes())
     if isinstance(left, dict):
         pairs = zip(left.items(), right.items(), strict=True)
         return len(left) == len(right) and all(same(a, b) and same(x, y) for (a, x), (b, y) in pairs)
     if isinstance(left, list | tuple | deque):
         return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, Decimal):
-        return left.as_tuple() == right.as_tuple()
+        return bool(left.as_tuple() == right.as_tuple())
     return bool(left == right)
 
 

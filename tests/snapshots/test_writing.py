@@ -12,9 +12,8 @@ import pytest
 
 from replay.disk import Disk
 from replay.pipeline.snapshot_file import Facts, SnapshotUnusable, read_snapshot, snapshot_paths, write_snapshot
-from tests.modes.market import CutFeed
 
-from .sessions import CrashingFeed, crash, run, tape, undisturbed
+from .sessions import CrashingFeed, CutFeed, crash, run, tape, undisturbed
 
 
 class Killed(BaseException):
