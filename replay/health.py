@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 BREATH_NS = 5_000_000
 """How long a recovery may keep the event loop to itself."""
 
-BROKER_UP = "_broker_up"
+REACHABLE = "_reachable"
 """How the names of measures end that are 0 while a broker cannot be reached."""
 
 RISK_STATE = "replay_risk_state"
+PAUSED_TRADING = "paused"
+"""What the engine calls it when an operator or a switch has taken the strategies' right to trade."""
+
 STALE_SWITCH = "stale_feed"
 """The risk switch that watches for silence; while it is tripped the run is not ready."""
 
@@ -182,7 +185,7 @@ class Health:
 
     def _measured_reasons(self) -> Iterator[str]:
         for measure in measures_of(self._pipeline):
-            if measure.name.endswith(BROKER_UP) and measure.value == 0:
+            if measure.name.endswith(REACHABLE) and measure.value == 0:
                 yield f"the broker of {_place(measure)} cannot be reached"
             elif measure.name == RISK_STATE and measure.labels.get("switch") == STALE_SWITCH and measure.value:
                 yield f"the risk switch {STALE_SWITCH} is tripped"
@@ -207,7 +210,7 @@ def measures_of(pipeline: Pipeline) -> Iterator[Measure]:
 
 def current_state(pipeline: Pipeline, info: SessionInfo) -> str:
     """Give the state that metrics and probes show: a running session whose strategy is paused is `paused`."""
-    if info.state == State.RUNNING and getattr(pipeline, "is_paused", False):
+    if info.state == State.RUNNING and pipeline.engine.trading_state == PAUSED_TRADING:
         return State.PAUSED
     return info.state
 

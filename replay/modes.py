@@ -32,6 +32,7 @@ from replay.health import Health, SessionInfo, State
 from replay.logs import logger
 from replay.metrics import RunCollector, write_file
 from replay.pipeline.beats import QUIET_NS, ClockBeats
+from replay.pipeline.commands import CommandQueue
 from replay.pipeline.histogram import LOOP_SECONDS, Histogram
 from replay.pipeline.journal import Journal, JournalReader, last_epoch
 from replay.pipeline.outbox import Outbox, Sink, SinkContext
@@ -155,8 +156,9 @@ async def play_async(
     controls: PlayControls | None = None,
     out: Path | None = None,
     progress: ProgressCall | None = None,
+    commands: CommandQueue | None = None,
 ) -> Result:
-    """As `play`, on the running event loop."""
+    """As `play`, on the running event loop; `commands` takes operators' commands, from any thread."""
     plan = _between(_plan(config), from_ns, until_ns)
     keys = controls or PlayControls(speed)
     with _opened(plan, "play") as opened:
@@ -167,6 +169,7 @@ async def play_async(
             progress=progress,
             stop=keys.stop_request,
         )
+        run.pipeline.commands = commands or run.pipeline.commands
         return await _drive(run, plan.config.metrics.port)
 
 
@@ -199,10 +202,11 @@ async def paper_async(
     stop: Stop | None = None,
     adopt: bool = False,
     fork: ForkRequest | None = None,
+    commands: CommandQueue | None = None,
     host: Host | None = None,
     **options: Any,
 ) -> Result:
-    """As `paper`, on the running event loop.
+    """As `paper`, on the running event loop; `commands` takes operators' commands, from any thread.
 
     `options` are those of replay.pipeline.journal.Journal, in place of what `[session]` says. With a host, the session
     serves no metrics of its own and heeds no signals, only `stop`.
@@ -216,7 +220,7 @@ async def paper_async(
     with Session(folder, adopt=adopt) as opened_session:
         if fork is not None:
             _start_fork(opened_session, fork)
-        work = _PaperWork(plan, opened_session, progress, stop or Stop(), host, options)
+        work = _PaperWork(plan, opened_session, progress, stop or Stop(), commands, host, options)
         try:
             return await work.run(trusts_snapshots=True)
         except SnapshotMisled as error:
@@ -238,6 +242,7 @@ class _PaperWork:
     session: Session
     progress: ProgressCall | None
     stop: Stop
+    commands: CommandQueue | None
     host: Host | None
     options: dict[str, Any]
 
@@ -249,6 +254,7 @@ class _PaperWork:
         plan, session = self.plan, self.session
         with _opened(plan, "paper", session=session) as opened:
             run = _session_run(opened, session, progress=self.progress, stop=self.stop)
+            run.pipeline.commands = self.commands or run.pipeline.commands
             port = plan.config.metrics.port
             async with run.serving(PAPER_METRICS_PORT if port is None else port, self.host), run.publishing():
                 recovery, journal = await run.recover(session, self.options, log, trusts_snapshots=trusts_snapshots)

@@ -9,6 +9,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import yaml
+
 from replay import config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +37,20 @@ def test_compose_publishes_nothing_beyond_this_machine() -> None:
     ports = re.findall(r'- "([\d.:]+:\d+)"', COMPOSE)
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_the_programs_of_compose_are_python_and_its_session_a_valid_run() -> None:
+    services = yaml.safe_load(COMPOSE)["services"]
+    for name in ("paper", "publisher"):
+        program = services[name]["healthcheck"]["test"][3]
+        compile(program, name, "exec")
+    command = services["paper"]["command"]
+    feeds = [command[place + 1] for place, word in enumerate(command) if word == "--feed"]
+    sets = [command[place + 1] for place, word in enumerate(command) if word == "--set"]
+    run = config.load(ROOT / "deploy" / "paper.toml", sets=sets, feed=feeds)
+    assert (run.feed[0].scheme, run.sink[0].scheme) == ("kafka", "kafka")
+    topic = services["topics"]["command"][services["topics"]["command"].index("--topic") + 1]
+    assert run.sink[0].uri.endswith(f"/{topic}"), "a sink makes no topic"
 
 
 def test_the_image_is_named_by_the_version_of_the_package() -> None:

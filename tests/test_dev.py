@@ -24,7 +24,7 @@ def seconds(*command: str) -> float:
 
 def test_help_names_every_command_of_its_own() -> None:
     shown = subprocess.run([ROOT / "dev", "help"], check=True, capture_output=True, text=True).stdout
-    for command in ("setup", "demo", "test", "lint", "bench", "docs", "python"):
+    for command in ("setup", "demo", "test", "lint", "bench", "watch", "docs", "python"):
         assert f"./dev {command}" in shown
 
 

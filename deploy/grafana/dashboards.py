@@ -90,7 +90,7 @@ def one(title: str, expression: str, legend: str = "{{instance}}", **options: An
 
 
 GOOD, WARN, BAD = "green", "orange", "red"
-UP = {"steps": [(None, BAD), (1, GOOD)], "names": {"0": "unreachable", "1": "up"}, "kind": "stat"}
+UP: dict[str, Any] = {"steps": [(None, BAD), (1, GOOD)], "names": {"0": "unreachable", "1": "up"}, "kind": "stat"}
 
 OVERVIEW = Dashboard(
     "replay-overview",
@@ -202,6 +202,20 @@ TRADING = Dashboard(
                 one("Events released", rate("replay_events_released_total"), unit="ops"),
             ],
         ),
+        Row(
+            "Risk",
+            [
+                one(
+                    "Strategies may trade",
+                    f"{metric('replay_trading_state')} == 1",
+                    "{{state}}",
+                    kind="stat",
+                    names={"1": "yes"},
+                ),
+                one("Switches tripped now", metric("replay_risk_state"), "{{switch}}"),
+                one("Trips", metric("replay_risk_trips_total"), "{{switch}}"),
+            ],
+        ),
     ],
 )
 
@@ -236,8 +250,14 @@ FEED = Dashboard(
         Row(
             "Kafka in",
             [
-                one("Broker", metric("replay_kafka_feed_broker_up"), "{{topic}}", width=4, **UP),
-                one("Lag in time", metric("replay_kafka_feed_lag_seconds"), "{{topic}}", unit="s", width=10),
+                one("Broker", metric("replay_kafka_feed_broker_reachable"), "{{topic}}", width=4, **UP),
+                one(
+                    "Lag in time",
+                    metric("replay_kafka_feed_lag_seconds"),
+                    "{{topic}} {{partition}}",
+                    unit="s",
+                    width=10,
+                ),
                 one("Lag in offsets", metric("replay_kafka_feed_lag_offsets"), "{{topic}} {{partition}}", width=10),
                 one("Messages", rate("replay_kafka_feed_messages_total", "topic"), "{{topic}}", unit="ops", width=6),
                 one("Bytes", rate("replay_kafka_feed_bytes_total", "topic"), "{{topic}}", unit="Bps", width=6),
@@ -254,12 +274,12 @@ FEED = Dashboard(
         Row(
             "Kafka out",
             [
-                one("Broker", metric("replay_sink_broker_up"), "{{sink}}", width=4, **UP),
+                one("Broker", metric("replay_sink_reachable"), "{{sink}}", width=4, **UP),
                 one("Epoch", metric("replay_sink_epoch"), "{{sink}}", kind="stat", width=4),
-                one("Waiting events", metric("replay_sink_queue_events"), "{{sink}}"),
-                Panel("Acknowledged after", quantiles("replay_sink_ack_seconds", "sink"), unit="s"),
+                one("Waiting events", metric("replay_sink_outbox_events"), "{{sink}}"),
+                Panel("Acknowledged after", quantiles("replay_sink_acknowledged_seconds", "sink"), unit="s"),
                 one("Messages", rate("replay_sink_messages_total", "sink"), "{{sink}}", unit="ops", width=6),
-                one("Bytes", rate("replay_sink_bytes_total", "sink"), "{{sink}}", unit="Bps", width=6),
+                one("Bytes", rate("replay_sink_published_bytes_total", "sink"), "{{sink}}", unit="Bps", width=6),
                 one("Errors", metric("replay_sink_produce_errors_total"), "{{sink}}", width=6),
                 one("Retries", metric("replay_sink_retries_total"), "{{sink}}", width=6),
             ],
@@ -309,6 +329,22 @@ ENGINE = Dashboard(
                     ],
                     unit="bytes",
                 ),
+            ],
+        ),
+        Row(
+            "Snapshots",
+            [
+                Panel(
+                    "Written and failed",
+                    [
+                        Query(metric("replay_snapshot_taken_total"), "written"),
+                        Query(metric("replay_snapshot_failed_total"), "failed"),
+                    ],
+                    width=6,
+                ),
+                one("Length", metric("replay_snapshot_bytes"), unit="bytes", width=6),
+                Panel("The loop stood still", quantiles("replay_snapshot_take_seconds"), unit="s", width=6),
+                Panel("Time to write", quantiles("replay_snapshot_write_seconds"), unit="s", width=6),
             ],
         ),
         Row(

@@ -22,6 +22,7 @@ CODES = {
     errors.HaltError: 4,
     errors.DataError: 4,
     errors.JournalError: 5,
+    errors.SessionLocked: 5,
     errors.ControlError: 6,
 }
 

@@ -1,19 +1,23 @@
-"""Commands through the real command line to a real paper process: what they do, that they are on the tape, and errors."""
+"""Commands through the command line to a real paper process: what they do, that they are on the tape, and errors."""
 
 from __future__ import annotations
 
 import os
+import random
 import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from replay.pipeline.commands import CommandCause, OperatorCommand
+from replay.errors import ControlError
+from replay.pipeline.commands import COMMANDS, CommandCause, OperatorCommand
+from replay.pipeline.control import ControlRequest, ask
 
 from .paper import Paper
 
@@ -99,6 +103,34 @@ def test_a_kill_after_a_command_neither_loses_nor_doubles_it(paper: Paper) -> No
         OperatorCommand.STOP,
     ]
     assert commands[0][0] == paused["seq"]
+    assert paper.verify().returncode == 0
+
+
+def test_whatever_was_acknowledged_is_on_the_tape_once_whenever_the_process_is_killed(paper: Paper) -> None:
+    dice = random.Random(7)
+    acknowledged: list[tuple[int, str]] = []
+    for cycle in range(3):
+        killer = threading.Timer(dice.uniform(0.0, 0.03), paper.kill)
+        before, patience = len(acknowledged), dice.randrange(1, 8)
+        try:
+            while True:
+                if len(acknowledged) == before + patience:
+                    killer.start()
+                name = "resume" if len(acknowledged) % 2 else "pause"
+                reply = ask(paper.session, ControlRequest(command=name), timeout_s=30)  # type: ignore[arg-type]
+                assert reply.ok and reply.seq is not None
+                acknowledged.append((reply.seq, name))
+        except ControlError:
+            pass
+        killer.join()
+        commands = {seq: command for seq, command, _ in paper.commands()}
+        assert len(acknowledged) >= before + patience
+        for seq, name in acknowledged:
+            assert commands[seq] == COMMANDS[name]
+        assert len(commands) - len(acknowledged) <= 1 + cycle, "no more than the one that was under way at each kill"
+        paper.start()
+    paper.reply("stop")
+    assert paper.wait() == 0
     assert paper.verify().returncode == 0
 
 

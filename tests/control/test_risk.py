@@ -1,5 +1,4 @@
-"""The risk switches of a run file: each trips where it must and does what its action says; those of the tape alike in all
-modes and batch sizes."""
+"""The risk switches of a run file: each trips where it must; those of the tape alike in all modes and batches."""
 
 from __future__ import annotations
 

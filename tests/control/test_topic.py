@@ -1,4 +1,4 @@
-"""A control topic on a real broker: each message is a Command record once, whatever is killed, and bad ones are set aside."""
+"""A control topic on a real broker: each message is one Command record, whatever is killed; bad ones are set aside."""
 
 from __future__ import annotations
 

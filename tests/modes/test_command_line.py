@@ -103,14 +103,18 @@ def test_verify_names_the_first_event_that_differs_with_both_sides_tick_and_time
 def test_ctrl_c_ends_with_130_and_keeps_a_partial_result(folder: Path, mode: str) -> None:
     if mode == "play":
         arguments = ["play", "--speed", "1", "--out", "out"]
-        result = folder / "out" / "result.json"
+        result, begun = folder / "out" / "result.json", folder / "out" / "config.toml"
     else:
         arguments = ["paper", "--session", "s", "--set", "metrics.port=0", "--feed", "sim:"]
         result = folder / "s" / "events" / "result.json"
+        begun = folder / "s" / "journal" / "00000000.journal"
     process = subprocess.Popen(
         command(*arguments), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(3.0)
+    deadline = time.monotonic() + 30
+    while not begun.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(2.0)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130, out + err

@@ -35,6 +35,8 @@ class FakePipeline:
         self.sinks: list[Any] = []
         self.extra_measured: list[Any] = []
         self.counters = FakeCounters()
+        self.engine: Any = self
+        self.trading_state = "active"
 
     def measures(self) -> Iterable[Measure]:
         return self._measures
@@ -53,8 +55,16 @@ def test_only_a_running_or_paused_session_is_ready_and_only_a_failed_one_is_not_
     assert judged.is_live() == (state != State.FAILED)
 
 
+def test_a_running_session_that_may_not_trade_is_paused_and_ready() -> None:
+    pipeline = FakePipeline()
+    pipeline.trading_state = "paused"
+    judged = health(pipeline)
+    assert (judged.state, judged.not_ready()) == ("paused", [])
+    assert health(pipeline, State.RECOVERING).state == "recovering"
+
+
 def test_an_unreachable_broker_is_named() -> None:
-    down = Measure("replay_kafka_feed_broker_up", "Whether it answers.", 0, "gauge", {"topic": "ticks"})
+    down = Measure("replay_kafka_feed_broker_reachable", "Whether it answers.", 0, "gauge", {"topic": "ticks"})
     assert health(FakePipeline(down)).not_ready() == ["the broker of topic ticks cannot be reached"]
     assert health(FakePipeline(down._replace(value=1))).not_ready() == []
 

@@ -208,7 +208,7 @@ def test_a_strategy_that_decides_otherwise_is_caught_by_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "s"
-    paper(folder, **WITHOUT_SNAPSHOTS)
+    paper(folder, **WITHOUT_SNAPSHOTS)  # type: ignore[arg-type]
     log = (folder / "events" / "events.bin").read_bytes()
 
     def otherwise(self: Busy, bar: object) -> None:

@@ -11,7 +11,7 @@ use crate::setup::{AccountKind, Setup, Source, LEVERAGE_UNIT, RATE_DECIMALS};
 /// Checks `request` of a strategy; gives the price that its funds are reserved at, or why it is refused.
 ///
 /// The reservations of the others are those of the orders that passed admission and live as told.
-/// `closes`: it closes a position on behalf of the strategy, so that the limits of risk do not bind it.
+/// `closes`: it closes a position on behalf of the strategy, so that neither limits of risk nor reserved funds bind it.
 pub fn check(
     exchange: &Exchange,
     told: &Ledger,
@@ -50,6 +50,10 @@ pub fn check(
         if reached.abs() > limit as i128 && reached.abs() > (position as i128).abs() {
             return Err(Reason::MaxPosition);
         }
+    }
+    if closes {
+        // The orders that it would share funds with are being cancelled; at the fill the ledger still decides.
+        return Ok(price);
     }
     let is_payable = match setup.account_kind {
         AccountKind::Cash => cash_suffices(exchange, told, request, price),

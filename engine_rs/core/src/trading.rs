@@ -77,6 +77,8 @@ pub struct Trading {
     /// Times of the latest orders, at most as many as the order rate allows.
     orders: VecDeque<i64>,
     limits: SwitchLimits,
+    /// Whether any switch is set.
+    has_limits: bool,
 }
 
 impl Trading {
@@ -95,6 +97,7 @@ impl Trading {
             order_rate: Latch::default(),
             peak: None,
             orders: VecDeque::new(),
+            has_limits: limits.any(),
             limits,
         }
     }
@@ -116,7 +119,7 @@ impl Trading {
     /// Whether anything is to be looked at after a record.
     #[inline]
     pub fn is_watching(&self) -> bool {
-        self.is_flattening || self.stops || self.limits.any()
+        self.is_flattening || self.stops || self.has_limits
     }
 
     /// Trips of all switches so far: a number that the shell compares.

@@ -184,6 +184,30 @@ fn what_a_flatten_closes_is_not_bound_by_the_limits_of_orders() {
 }
 
 #[test]
+fn a_flatten_sells_what_an_order_that_it_cancels_had_reserved() {
+    let mut text = quotes();
+    text.account.kind = replay_core::setup::AccountKind::Cash;
+    text.account.leverage = "1".into();
+    text.venues[0].latency_ns.cancel = 50;
+    let tape = [
+        quote(100, 99, 101),
+        quote(110, 99, 101),
+        command(200, OperatorCommand::Flatten),
+        quote(210, 99, 101),
+        quote(300, 99, 101),
+    ];
+    let run = play_orders(&text, &tape, &[(100, buy(4)), (110, sell(4).limit(200))]);
+    assert_eq!(
+        run.outcome(),
+        [
+            "100 fill #0 4 @ 101 taker",
+            "200 fill #2 4 @ 99 taker",
+            "250 canceled #1 operator"
+        ]
+    );
+}
+
+#[test]
 fn a_flatten_tries_again_each_second_until_nothing_is_left() {
     let mut text = quotes();
     text.venues[0].beyond_top = replay_core::setup::BeyondTop::Top;
