@@ -32,6 +32,7 @@ BUILT_IN = {
         "sim": "replay.adapters.sim:open_feed",
         "follow": "replay.adapters.follow:open_feed",
         "stdin": "replay.adapters.stdin:open_feed",
+        "session": "replay.adapters.session:open_feed",
         "kafka": "replay.adapters.kafka.feed:open_feed",
     },
     "replay.sinks": {"kafka": "replay.adapters.kafka.sink:open_sink"},

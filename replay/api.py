@@ -24,6 +24,7 @@ from replay.records import RECORD, Kind
 from replay.strategy import Strategy
 
 if TYPE_CHECKING:
+    from replay.fork import ForkRequest
     from replay.modes import Plan
     from replay.pipeline.pacing import PlayControls, Speed
     from replay.pipeline.pipeline import ProgressCall
@@ -116,15 +117,20 @@ def paper(
     session: str | Path | None = None,
     progress: ProgressCall | None = None,
     adopt: bool = False,
+    fork: str | Path | None = None,
+    at: int | str | None = None,
     **keywords: Any,
 ) -> Result:
     """Run a paper session in the folder `session`: a journal, simulated fills. Started again, it goes on.
 
-    `adopt` lets a folder go on that was copied or moved; the original must not be started any more.
+    `adopt` lets a folder go on that was copied or moved; the original must not be started any more. `fork` names
+    another session whose recorded tape a new one takes first, up to `at` (a count of records, or a time) where that is
+    given. `session_options` is the section `[session]` of a run file.
     """
     from replay import modes
 
-    return modes.paper(plan(strategy, feed, **keywords), _path(session), progress=progress, adopt=adopt)
+    planned, request = plan(strategy, feed, **keywords), _fork(fork, at)
+    return modes.paper(planned, _path(session), progress=progress, adopt=adopt, fork=request)
 
 
 async def paper_async(
@@ -135,13 +141,27 @@ async def paper_async(
     progress: ProgressCall | None = None,
     stop: Stop | None = None,
     adopt: bool = False,
+    fork: str | Path | None = None,
+    at: int | str | None = None,
     **keywords: Any,
 ) -> Result:
     """As `paper`, on the running event loop; `stop` ends the session in order."""
     from replay import modes
 
     planned = plan(strategy, feed, **keywords)
-    return await modes.paper_async(planned, _path(session), progress=progress, stop=stop, adopt=adopt)
+    return await modes.paper_async(
+        planned, _path(session), progress=progress, stop=stop, adopt=adopt, fork=_fork(fork, at)
+    )
+
+
+def _fork(folder: str | Path | None, at: int | str | None) -> ForkRequest | None:
+    from replay.fork import ForkRequest
+
+    if folder is None:
+        if at is not None:
+            raise UsageError("`at` goes with `fork`", remedy="name the session to fork")
+        return None
+    return ForkRequest.parse(Path(folder), None if at is None else str(at))
 
 
 # -- from arguments to a plan
@@ -157,6 +177,7 @@ def plan(
     fees: Mapping[str, Any] | None = None,
     latency: Mapping[str, Any] | None = None,
     feed_options: Mapping[str, Any] | None = None,
+    session_options: Mapping[str, Any] | None = None,
     base_dir: str | Path = ".",
     **sections: Any,
 ) -> Plan:
@@ -189,6 +210,8 @@ def plan(
         "account": {"currency": next(iter(cash), ""), "cash": dict(cash), **sections.pop("account", {})},
         **{key: value for key, value in sections.items() if value is not None},
     }
+    if session_options is not None:
+        data["session"] = dict(session_options)
     if fees is not None or latency is not None:
         if "venue" in data:
             raise UsageError("fees and latency go into `venue` where that is given")

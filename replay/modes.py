@@ -27,6 +27,7 @@ from replay.errors import ConfigError, EngineMissing, HaltError, StrategyError, 
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.merge import merge
 from replay.feeds.warmup import Warmup
+from replay.fork import ForkRequest, check_tape, find_origin, frames_to_take
 from replay.health import Health, SessionInfo, State
 from replay.logs import logger
 from replay.metrics import RunCollector, write_file
@@ -38,13 +39,26 @@ from replay.pipeline.outbox import Outbox, Sink, SinkContext
 from replay.pipeline.pacing import Pacer, PlayControls, Speed, TapePacer
 from replay.pipeline.pipeline import Pipeline, ProgressCall, Window
 from replay.pipeline.risk import RiskSwitches
-from replay.pipeline.sinks import EventLog
+from replay.pipeline.sinks import EquityLog, EventLog, HeldFile
+from replay.pipeline.snapshots import Files, SnapshotOptions, Snapshots
 from replay.pipeline.stop import Stop, stop_on_signals
 from replay.records import as_bytes, from_bytes
+from replay.recovery import Recoverer, Recovery, SnapshotMisled
 from replay.result.eventtext import Names
+from replay.result.marks import SAMPLE
 from replay.result.result import EVENTS_FILE, RESULT_FILE, Result, ResultBuilder
 from replay.serving import MetricsServer
-from replay.session import SETUP_FILE, JournalFeed, Recovery, Session, stored_config, strategy_hashes
+from replay.session import (
+    EQUITY_FILE,
+    MARKS_FILE,
+    SETUP_FILE,
+    JournalFeed,
+    Session,
+    read_manifest,
+    stored_config,
+    strategy_hashes,
+    strategy_sources,
+)
 from replay.setup import build, load_strategies
 from replay.units import format_duration, format_time
 
@@ -169,13 +183,16 @@ def paper(
     *,
     progress: ProgressCall | None = None,
     adopt: bool = False,
+    fork: ForkRequest | None = None,
     **options: Any,
 ) -> Result:
     """Run a session: live or stored data, simulated fills, a journal. Started again on its folder, it goes on.
 
-    `session` is the folder, by default sessions/NAME under the working folder; `adopt` makes a copy of one its own.
+    `session` is the folder, by default sessions/NAME under the working folder; `adopt` makes a copy of one its own;
+    `fork` has a new one take the tape of another session first.
     """
-    return _run_on_loop(paper_async(config, session, progress=progress, adopt=adopt, **options), "paper")
+    running = paper_async(config, session, progress=progress, adopt=adopt, fork=fork, **options)
+    return _run_on_loop(running, "paper")
 
 
 async def paper_async(
@@ -185,6 +202,7 @@ async def paper_async(
     progress: ProgressCall | None = None,
     stop: Stop | None = None,
     adopt: bool = False,
+    fork: ForkRequest | None = None,
     commands: CommandQueue | None = None,
     host: Host | None = None,
     disk: Disk | None = None,
@@ -192,56 +210,103 @@ async def paper_async(
 ) -> Result:
     """As `paper`, on the running event loop; `commands` takes operators' commands, from any thread.
 
-    With a host, the session serves no metrics of its own and heeds no signals, only `stop`. `options` are those of
-    replay.pipeline.journal.Journal.
+    `options` are those of replay.pipeline.journal.Journal, in place of what `[session]` says. With a host, the session
+    serves no metrics of its own and heeds no signals, only `stop`.
     """
     from replay import logs
 
     plan = _plan(config)
     logs.configure(plan.config.log.format, plan.config.log.level)
-    log = logs.logger("session")
     folder = Path(session) if session is not None else Path("sessions") / plan.name
-    with (
-        Session(folder, disk=disk, adopt=adopt) as opened_session,
-        _opened(plan, "paper", session=opened_session) as opened,
-    ):
-        run = _session_run(opened, opened_session, progress=progress, stop=stop or Stop())
-        run.pipeline.commands = commands or run.pipeline.commands
-        port = plan.config.metrics.port
-        async with run.serving(PAPER_METRICS_PORT if port is None else port, host), run.publishing():
-            recovery, journal = await run.recover(opened_session, opened.names, options)
+    before = [dict(vars(strategy)) for strategy in plan.strategies or ()]
+    with Session(folder, disk=disk, adopt=adopt) as opened_session:
+        if fork is not None:
+            _start_fork(opened_session, fork)
+        work = _PaperWork(plan, opened_session, progress, stop or Stop(), commands, host, options)
+        try:
+            return await work.run(trusts_snapshots=True)
+        except SnapshotMisled as error:
+            logs.logger("session").warning(
+                "a snapshot does not lead to what the journal proves: starting from the journal's start",
+                reason=str(error),
+            )
+        for strategy, attributes in zip(plan.strategies or (), before, strict=True):
+            vars(strategy).clear()
+            vars(strategy).update(attributes)
+        return await work.run(trusts_snapshots=False)
+
+
+@dataclass
+class _PaperWork:
+    """One start of a session: recovered, then run to its end."""
+
+    plan: Plan
+    session: Session
+    progress: ProgressCall | None
+    stop: Stop
+    commands: CommandQueue | None
+    host: Host | None
+    options: dict[str, Any]
+
+    async def run(self, *, trusts_snapshots: bool) -> Result:
+        """Recover and run. Raises SnapshotMisled where it has to be done again without snapshots."""
+        from replay import logs
+
+        log = logs.logger("session")
+        plan, session = self.plan, self.session
+        with _opened(plan, "paper", session=session) as opened:
+            run = _session_run(opened, session, progress=self.progress, stop=self.stop)
+            run.pipeline.commands = self.commands or run.pipeline.commands
+            port = plan.config.metrics.port
+            async with run.serving(PAPER_METRICS_PORT if port is None else port, self.host), run.publishing():
+                recovery, journal = await run.recover(session, self.options, log, trusts_snapshots=trusts_snapshots)
+                log.info(
+                    "session started",
+                    session=str(session.folder),
+                    frames=recovery.frames,
+                    records=recovery.records,
+                    events=recovery.events,
+                    closed_in_order=recovery.was_closed,
+                    snapshot=recovery.snapshot_seq,
+                    metrics_port=run.served_port,
+                )
+                for note in (*opened.notes, *recovery.notes):
+                    log.warning(note)
+                control = let_operators_in(
+                    plan.config, session, run.pipeline, run_name=plan.name, log=logs.logger("control")
+                )
+                signals = stop_on_signals(run.pipeline.stop) if self.host is None else contextlib.nullcontext()
+                with run.ending(), signals:
+                    async with control:
+                        run.begins()
+                        await run.pipeline.run_async()
+                    await run.pipeline.outbox.drain()
+                result = run.result()
             log.info(
-                "session started",
-                session=str(folder),
-                frames=recovery.frames,
-                records=recovery.records,
-                events=recovery.events,
-                closed_in_order=recovery.was_closed,
-                metrics_port=run.served_port,
+                "session ended",
+                session=str(session.folder),
+                records=opened.engine.seq,
+                events=run.pipeline.outbox.events,
+                digest=result.digest,
+                interrupted=result.interrupted,
+                stopped_by=run.pipeline.stopped_by,
+                journal_bytes=journal.counters.bytes_written,
             )
-            for note in (*opened.notes, *recovery.notes):
-                log.warning(note)
-            control = let_operators_in(
-                plan.config, opened_session, run.pipeline, run_name=plan.name, log=logs.logger("control")
-            )
-            signals = stop_on_signals(run.pipeline.stop) if host is None else contextlib.nullcontext()
-            with run.ending(), signals:
-                async with control:
-                    run.begins()
-                    await run.pipeline.run_async()
-                await run.pipeline.outbox.drain()
-            result = run.result()
-        log.info(
-            "session ended",
-            session=str(folder),
-            records=opened.engine.seq,
-            events=run.pipeline.outbox.events,
-            digest=result.digest,
-            interrupted=result.interrupted,
-            stopped_by=run.pipeline.stopped_by,
-            journal_bytes=journal.counters.bytes_written,
+            return result
+
+
+def _start_fork(session: Session, request: ForkRequest) -> None:
+    """Note what a new session takes first; one that was made by the same fork goes on."""
+    if request.folder.resolve() == session.folder.resolve():
+        raise UsageError("a session cannot be forked into its own folder", remedy="give --session a new folder")
+    if session.manifest is None:
+        origin = find_origin(request)
+        session.fork, session.trading_start_ns = origin.fork, origin.manifest.trading_start_ns
+    elif session.manifest.fork is None or session.manifest.fork.id != read_manifest(request.folder).id:
+        raise UsageError(
+            f"{session.folder} is a session already, and no fork of {request.folder}",
+            remedy="give --session a new folder",
         )
-        return result
 
 
 # -- assembly
@@ -261,6 +326,8 @@ class _Opened:
     names: Names
     total: int | None
     notes: list[str]
+    strategies: list[Strategy]
+    sources: dict[str, tuple[str, str]]
     opened_s: float
 
 
@@ -274,7 +341,8 @@ class _Run:
     dead_letters: DeadLetterWriter
     info: SessionInfo
     folder: Path | None
-    event_log: EventLog | None = None
+    files: Files | None = None
+    snapshots: Snapshots | None = None
     served_port: int | None = None
     recover_s: float = 0.0
     run_s: float = 0.0
@@ -326,9 +394,9 @@ class _Run:
         outbox = self.pipeline.outbox
         try:
             await outbox.open()
-        except BaseException as error:
+        except BaseException:
             self.info.state = State.FAILED
-            self._keep_partial(error)
+            self._discard()
             raise
         try:
             yield
@@ -337,23 +405,92 @@ class _Run:
                 await outbox.drain()
             raise
 
-    async def recover(self, session: Session, names: Names, options: dict[str, Any]) -> tuple[Recovery, Journal]:
-        """Bring the session to where its journal ends, and open the journal for what comes."""
-        assert self.event_log is not None
+    async def recover(
+        self, session: Session, options: dict[str, Any], log: Any, *, trusts_snapshots: bool
+    ) -> tuple[Recovery, Journal]:
+        """Bring the session to where its journal ends, and open the journal for what comes.
+
+        Where that fails, the session's files are as they were.
+        """
         started_s = time.perf_counter()
         self.info.state = State.RECOVERING
+        settings = self.opened.plan.config.session
         try:
-            recovery, reader = await session.recover(self.pipeline, self.event_log, names, self.info.recovery)
+            recovery, reader = await self._recoverer(session).run(trusts_snapshots=trusts_snapshots)
             self.dead_letters = session.open_dead_letters(self.pipeline.dead_letter_bytes)
             self.pipeline.dead_letters = self.dead_letters
-            journal = session.open_journal(reader, **options)
-        except BaseException as error:
+            chosen = {
+                "commit_every_ns": settings.commit_every.ns,
+                "commit_bytes": settings.commit_bytes,
+                "segment_bytes": settings.segment_bytes,
+                **options,
+            }
+            journal = session.open_journal(reader, **chosen)
+        except BaseException:
             self.info.state = State.FAILED
-            self._keep_partial(error)
+            self._discard()
             raise
         self.pipeline.journal = journal
         self.recover_s = time.perf_counter() - started_s
+        assert session.manifest is not None
+        if session.manifest.fork is not None:
+            self.pipeline.tape_first = frames_to_take(session.manifest.fork, self.opened.engine.seq)
+        self.snapshots = self.pipeline.snapshots = self._snapshots(session, recovery.snapshot_seq or 0, log)
+        self.pipeline.extra_measured.append(self.snapshots)
         return recovery, journal
+
+    def _recoverer(self, session: Session) -> Recoverer:
+        assert self.files is not None and session.manifest is not None
+        return Recoverer(
+            folder=session.journal_folder,
+            snapshots_folder=session.snapshots_folder,
+            session=session.manifest.id,
+            setup_digest=session.manifest.setup_digest,
+            sources_digest=session.sources_digest,
+            build=_engine_build(),
+            sources=self.opened.sources,
+            pipeline=self.pipeline,
+            strategies=self.opened.strategies,
+            builder=self.builder,
+            files=self.files,
+            names=self.opened.names,
+            disk=session.disk,
+            progress=self.info.recovery,
+        )
+
+    def _snapshots(self, session: Session, last_seq: int, log: Any) -> Snapshots:
+        assert self.files is not None and session.manifest is not None
+        settings = self.opened.plan.config.session
+        return Snapshots(
+            session.snapshots_folder,
+            pipeline=self.pipeline,
+            strategies=self.opened.strategies,
+            sources=self.opened.sources,
+            builder=self.builder,
+            files=self.files,
+            session=session.manifest.id,
+            setup_digest=session.manifest.setup_digest,
+            build=_engine_build(),
+            options=SnapshotOptions(settings.snapshot_every.ns, settings.snapshot_records),
+            last_seq=last_seq,
+            disk=session.disk,
+            log=log,
+        )
+
+    def _discard(self) -> None:
+        """A start that is refused leaves every file of the session as it was."""
+        assert self.files is not None
+        steps: list[Callable[[], object]] = [
+            self.files.events.discard,
+            self.files.equity.discard,
+            self.files.marks.discard,
+            self.builder.discard,
+            self.pipeline.outbox.close,
+            self.dead_letters.close,
+        ]
+        for step in steps:
+            with contextlib.suppress(Exception):  # the error that refused the start is the one to tell
+                step()
 
     def result(self) -> Result:
         """Finish the result; write it, and the metrics, where the run has a folder."""
@@ -367,6 +504,8 @@ class _Run:
 
     def _finish(self) -> Result:
         self.pipeline.outbox.close()
+        if self.files is not None:
+            self.files.marks.close()
         self.dead_letters.close()
         result = self.builder.finish(
             digest=self.opened.engine.digest(),
@@ -407,6 +546,8 @@ class _Run:
     def _keep_partial(self, error: BaseException) -> None:
         """Close what is open; a run folder gets a result that is marked as partial and names the error."""
         steps: list[Callable[[], object]] = [self.pipeline.outbox.close, self.dead_letters.close]
+        if self.files is not None:
+            steps.append(self.files.marks.close)
         steps += (
             [self.builder.close] if self.folder is None else [lambda: self._write_partial(error), self.builder.close]
         )
@@ -468,7 +609,14 @@ def _opened(plan: Plan, mode: str, *, session: Session | None = None) -> Iterato
         warmup.open()  # later starts open it only if it is not over
     setup = build(config, headers, trading_start_ns=trading_start_ns)
     strategies = list(plan.strategies) if plan.strategies is not None else load_strategies(config)
-    notes = [] if session is None else session.settle(config, setup, strategy_hashes(config, strategies))
+    notes: list[str] = []
+    sources: dict[str, tuple[str, str]] = {}
+    if session is not None:
+        if session.fork is not None:
+            check_tape(session.fork, setup)
+        hashes = strategy_hashes(config, strategies)
+        sources = strategy_sources(hashes, strategies)
+        notes = session.settle(config, setup, hashes)
     engine = engine_class(setup, strategies)
     rows = [header.rows for header in headers if header.rows]
     is_windowed = config.run.first_ns is not None or config.run.limit_ns is not None
@@ -483,6 +631,8 @@ def _opened(plan: Plan, mode: str, *, session: Session | None = None) -> Iterato
         names=Names.of_setup(setup, engine.ledger_scales()),
         total=sum(rows) if len(rows) == len(headers) and not is_windowed and not live else None,
         notes=notes,
+        strategies=strategies,
+        sources=sources,
         opened_s=time.perf_counter() - started_s,
     )
 
@@ -510,9 +660,14 @@ def _folder_run(
 
 def _session_run(opened: _Opened, session: Session, *, progress: ProgressCall | None, stop: Stop) -> _Run:
     """Assemble a session; its journal is opened once it is recovered."""
-    builder = _builder(opened, session.events_folder, keeps_events=False)
-    event_log = EventLog(session.events_folder / EVENTS_FILE, keep=True, disk=session.disk)
-    sinks: list[Sink] = [event_log, _ResultSink(builder), *_plugged_sinks(opened, session, stop)]
+    folder, disk = session.events_folder, session.disk
+    files = Files(
+        EventLog(folder / EVENTS_FILE, keep=True, is_provisional=True, disk=disk),
+        EquityLog(folder / EQUITY_FILE, keep=True, is_provisional=True, disk=disk),
+        HeldFile(folder / MARKS_FILE, SAMPLE.itemsize, "series of marks", keep=True, is_provisional=True, disk=disk),
+    )
+    builder = _builder(opened, folder, keeps_events=False, on_marks=files.marks.put)
+    sinks: list[Sink] = [files.events, files.equity, _ResultSink(builder), *_plugged_sinks(opened, session, stop)]
     dead_letters = DeadLetterWriter(None)  # the session's file is opened where its journal says that it ends
     pipeline = _pipeline(opened, Outbox(sinks), builder, dead_letters, progress, stop)
     if opened.feed.live and opened.feed.receive_time == "stamp":
@@ -521,7 +676,7 @@ def _session_run(opened: _Opened, session: Session, *, progress: ProgressCall | 
         pipeline,
         risk_switches(opened.plan.config, opened.engine, session=session, is_live=opened.feed.live, log=logger("risk")),
     )
-    return _Run(opened, pipeline, builder, dead_letters, _info(opened), session.folder, event_log=event_log)
+    return _Run(opened, pipeline, builder, dead_letters, _info(opened), session.folder, files=files)
 
 
 def _watch(pipeline: Pipeline, risk: RiskSwitches) -> None:
@@ -529,7 +684,13 @@ def _watch(pipeline: Pipeline, risk: RiskSwitches) -> None:
     pipeline.extra_measured.append(risk)
 
 
-def _builder(opened: _Opened, folder: Path | None, *, keeps_events: bool) -> ResultBuilder:
+def _builder(
+    opened: _Opened,
+    folder: Path | None,
+    *,
+    keeps_events: bool,
+    on_marks: Callable[[bytes], None] | None = None,
+) -> ResultBuilder:
     return ResultBuilder(
         opened.setup,
         opened.engine.ledger_scales(),
@@ -537,6 +698,8 @@ def _builder(opened: _Opened, folder: Path | None, *, keeps_events: bool) -> Res
         name=opened.plan.name,
         periods_per_year=opened.plan.config.run.periods_per_year,
         keeps_events=keeps_events,
+        on_marks=on_marks,
+        is_provisional=on_marks is not None,
     )
 
 
@@ -636,6 +799,8 @@ def _trading_start(config: RunConfig, feed: Feed, session: Session | None) -> in
     """
     if session is not None and session.manifest is not None:
         return session.manifest.trading_start_ns
+    if session is not None and session.fork is not None:
+        return session.trading_start_ns
     run = config.run
     if run.from_ is not None or not (config.warmup or run.warmup.ns):
         return None
@@ -688,6 +853,12 @@ def _engine_classes() -> tuple[type[Engine], type[Sequencer]]:
     except ImportError as error:
         raise EngineMissing(str(error)) from error
     return Engine, Sequencer
+
+
+def _engine_build() -> str:
+    from replay._engine import ENGINE_BUILD
+
+    return ENGINE_BUILD
 
 
 def _run_on_loop(work: Any, name: str) -> Result:

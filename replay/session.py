@@ -1,19 +1,19 @@
-"""The session folder: what a paper session is on disk, who may run it, and how it is recovered from its journal.
+"""The session folder: what a paper session is on disk, and who may run it.
 
-May not live here: the loop that takes new records; starting a session is recovering it, then the pipeline goes on.
+May not live here: the loop that takes new records, and recovery; starting a session is recovering it (recovery.py).
 
     session.toml    resolved configuration, versions, hashes; written once
     setup.json      the engine's setup; written once
     lock            held by the process that runs the session
     control.sock    where it takes commands while it runs
     journal/        segments of frames: the tape, cursors, digests
-    events/         events.bin, result.json and the Arrow files: rebuilt from the journal at each start
+    snapshots/      the last two snapshots: they make a start shorter, never different
+    events/         events.bin, equity.bin, marks.bin, result.json and the Arrow files: what the journal gives
     dead-letters/   what is not on the tape
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import fcntl
@@ -24,7 +24,6 @@ import time
 import tomllib
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,17 +33,11 @@ import numpy as np
 from replay.config import RunConfig, from_mapping, resolved, toml
 from replay.disk import Disk, disk_error
 from replay.errors import ConfigError, JournalError, SessionLocked, UsageError
-from replay.events import EVENT
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Batch, StoredFeed
 from replay.feeds.tape import TapeHeader
-from replay.health import RecoveryProgress
 from replay.pipeline.control import SOCKET_FILE
-from replay.pipeline.journal import Frame, Journal, JournalReader, segment_paths
-from replay.pipeline.outbox import Effects
-from replay.pipeline.pipeline import FrameCursor, Pipeline
-from replay.pipeline.sinks import EventLog, is_torn_end
-from replay.result.eventtext import Names, event_text
+from replay.pipeline.journal import UNKNOWN_SOURCES, Journal, JournalReader
 from replay.units import format_time
 
 if TYPE_CHECKING:
@@ -55,27 +48,27 @@ MANIFEST_FILE = "session.toml"
 SETUP_FILE = "setup.json"
 LOCK_FILE = "lock"
 EVENTS_FILE = "events.bin"
+EQUITY_FILE = "equity.bin"
+MARKS_FILE = "marks.bin"
 
-FREE_SECTIONS = ("metrics", "log", "kafka", "sink", "control")
+FREE_SECTIONS = ("metrics", "log", "kafka", "sink", "control", "session")
 """Sections of the run file that a session may change from start to start: nothing on the tape depends on them."""
 
 FREE_SWITCHES = ("stale_feed", "clock_jump", "disk")
 """Risk switches that a session may change likewise: what they do is on the tape."""
 
-_OWN_NAMES = frozenset({SETUP_FILE, LOCK_FILE, SOCKET_FILE, "journal", "events", "dead-letters", "metrics.prom"})
+_OWN_NAMES = frozenset(
+    {SETUP_FILE, LOCK_FILE, SOCKET_FILE, "journal", "snapshots", "events", "dead-letters", "metrics.prom"}
+)
 
 
-@dataclass(frozen=True)
-class Recovery:
-    """What starting a session found and did."""
+class Fork(msgspec.Struct, frozen=True):
+    """Where a forked session took its first records from."""
 
-    frames: int
-    records: int
-    events: int
-    was_closed: bool
-    """Whether the last process ended in order."""
-    notes: tuple[str, ...]
-    """What had to be mended: a torn tail, an event log that was damaged."""
+    folder: str
+    id: str
+    limit_seq: int
+    """Records that it took."""
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -94,6 +87,7 @@ class Manifest(msgspec.Struct, frozen=True):
     device: int | None = None
     """Device and inode of the folder: a copy has others, and would run the same session a second time."""
     inode: int | None = None
+    fork: Fork | None = None
 
 
 class Session:
@@ -108,6 +102,12 @@ class Session:
         self.disk = disk or Disk()
         self.is_adopted = False
         self.created_ns = time.time_ns()
+        self.fork: Fork | None = None
+        """What a session that is made now takes its first records from."""
+        self.trading_start_ns: int | None = None
+        """When a session that is made now first takes commands, where that is known: that of the one it forks."""
+        self.sources_digest = UNKNOWN_SOURCES
+        """SHA-256 of the strategies' sources of this start."""
         self._lock: int | None = None
         try:
             self.disk.make_folder(folder)
@@ -118,7 +118,7 @@ class Session:
         try:
             self.manifest = read_manifest(folder) if (folder / MANIFEST_FILE).exists() else None
             self._check_place(adopt=adopt)
-            for name in ("journal", "events", "dead-letters"):
+            for name in ("journal", "snapshots", "events", "dead-letters"):
                 self.disk.make_folder(folder / name)
         except OSError as error:
             self.close()
@@ -135,6 +135,11 @@ class Session:
         return self.folder / "journal"
 
     @property
+    def snapshots_folder(self) -> Path:
+        """Where the snapshots are."""
+        return self.folder / "snapshots"
+
+    @property
     def events_folder(self) -> Path:
         """Where the event log and the tables are."""
         return self.folder / "events"
@@ -148,6 +153,7 @@ class Session:
 
     def settle(self, config: RunConfig, setup: bytes, strategies: Mapping[str, str]) -> list[str]:
         """Write session.toml for a new session; for an old one refuse another configuration. Give notes to log."""
+        self.sources_digest = hashlib.sha256(msgspec.json.encode(dict(strategies))).hexdigest()
         if self.manifest is None:
             self._create(config, setup, strategies)
             return []
@@ -165,49 +171,6 @@ class Session:
             if self.manifest.strategies.get(name) != digest
         ]
 
-    async def recover(
-        self, pipeline: Pipeline, event_log: EventLog, names: Names, progress: RecoveryProgress | None = None
-    ) -> tuple[Recovery, JournalReader]:
-        """Run the journal through engine and strategy, prove it frame by frame, and set the pipeline on its way.
-
-        The event loop gets its turn now and then, so that whoever asks is told how far it is.
-        Raises JournalError where the journal is damaged or gives other events than it did; then nothing was changed.
-        """
-        assert self.manifest is not None, "settle comes first"
-        reader = JournalReader(self.journal_folder, setup_digest=self.manifest.setup_digest)
-        last: Frame | None = None
-        frames = 0
-        held_events = event_log.held_events
-        pipeline.is_recovering = True
-        progress = progress or RecoveryProgress()
-        progress.begin(segment_paths(self.journal_folder))
-        for frame in reader.frames():
-            if pipeline.engine.digest() != frame.digest_before:
-                raise self._divergence(frame, pipeline.outbox.peek(), event_log, names)
-            pipeline.outbox.release(0)
-            pipeline.run_frame(frame)
-            last, frames = frame, frames + 1
-            if progress.is_breath_due(frame, frames):
-                await asyncio.sleep(0)
-                progress.breathed()
-        progress.end(frames)
-        self._check_unproved(pipeline.outbox.peek(), event_log, held_events, names)
-        notes: list[str] = []
-        if reader.torn is not None:
-            notes.append(str(reader.torn))
-            reader.cut_torn_tail(self.disk)
-        pipeline.outbox.release(0)
-        pipeline.is_recovering = False
-        if event_log.rewritten_from is not None:
-            notes.append(
-                f"{event_log.path}: damaged at event {event_log.rewritten_from}; rewritten from the journal, whose "
-                f"digests prove it"
-            )
-        if last is not None:
-            pipeline.go_on_from(msgspec.json.decode(last.cursor, type=FrameCursor))
-        was_closed = last is None or last.closed
-        return Recovery(frames, reader.next_seq, pipeline.outbox.events, was_closed, tuple(notes)), reader
-
     def open_journal(self, reader: JournalReader, **options: Any) -> Journal:
         """Open a new segment, with the next epoch, after what was read."""
         assert self.manifest is not None
@@ -216,6 +179,7 @@ class Session:
             segment=reader.segments,
             epoch=self.next_epoch(reader.epoch),
             setup_digest=self.manifest.setup_digest,
+            sources_digest=self.sources_digest,
             disk=self.disk,
             guard=self.check_lock,
             **options,
@@ -340,6 +304,7 @@ class Session:
             trading_start_ns=msgspec.json.decode(setup).get("trading_start_ns"),
             device=self.folder.stat().st_dev,
             inode=self.folder.stat().st_ino,
+            fork=self.fork,
         )
         try:
             self.disk.sync_folder(self.folder.parent)  # a start that was killed may have made the folder, and no more
@@ -370,37 +335,6 @@ class Session:
                 remedy="restore it from a copy; nothing was changed",
             )
         return setup
-
-    def _divergence(self, frame: Frame, pending: Effects, event_log: EventLog, names: Names) -> JournalError:
-        """Say that a re-run of the journal decided otherwise, with the first event that differs."""
-        found = _first_differing_event(pending, event_log)
-        head = f"running the journal again gives other events before record {frame.first_seq} than it did"
-        remedy = "if the strategy, replay or a library was changed: go back, or start a new session folder"
-        if found is None:
-            return JournalError(head, place=str(frame.path), remedy=remedy)
-        number, before, now = found
-        return JournalError(
-            f"{head}; the first is event {number}:\n  then: {_text(before, names)}\n  now:  {_text(now, names)}",
-            place=str(frame.path),
-            remedy=remedy,
-        )
-
-    def _check_unproved(self, pending: Effects, event_log: EventLog, held_events: int, names: Names) -> None:
-        """Compare what no later frame's digest proves, after the last frame, with what was already shown."""
-        found = _first_differing_event(pending, event_log)
-        if found is None and held_events > pending.limit_event:
-            (extra,) = np.frombuffer(event_log.held(pending.limit_event, pending.limit_event + 1), dtype=EVENT)
-            found = (pending.limit_event, extra, None)
-        if found is None or is_torn_end(event_log.held(pending.first_event, held_events), pending.events):
-            return
-        number, before, now = found
-        raise JournalError(
-            f"the event log has other events than the journal gives, from event {number} on:\n"
-            f"  shown:   {_text(before, names)}\n  journal: {_text(now, names)}",
-            place=str(event_log.path),
-            remedy="the strategy was changed, or the end of the journal is lost: go back to the old source, restore "
-            "the journal from a copy, or start a new session folder",
-        )
 
 
 class JournalFeed(StoredFeed):
@@ -477,6 +411,14 @@ def strategy_hashes(config: RunConfig, strategies: list[Strategy]) -> dict[str, 
     return hashes
 
 
+def strategy_sources(hashes: Mapping[str, str], strategies: list[Strategy]) -> dict[str, tuple[str, str]]:
+    """Give what a snapshot's strategies must be again: the SHA-256 of the source file and the class, by name."""
+    return {
+        name: (digest, type(strategy).__qualname__)
+        for (name, digest), strategy in zip(hashes.items(), strategies, strict=True)
+    }
+
+
 def first_difference(left: Any, right: Any) -> tuple[str, Any, Any] | None:
     """Find the first key, in order, whose values differ: (dotted key, left, right); a missing value is None."""
     flat_left, flat_right = dict(_flatten(left)), dict(_flatten(right))
@@ -511,19 +453,6 @@ def _other_configuration(changed: tuple[str, Any, Any], place: str) -> ConfigErr
         place=place,
         remedy="go back to the old value, or give --session another folder",
     )
-
-
-def _first_differing_event(pending: Effects, event_log: EventLog) -> tuple[int, Any, Any] | None:
-    """Compare events that wait with those that the file holds; where both have one and differ, give both."""
-    held = np.frombuffer(event_log.held(pending.first_event, pending.limit_event), dtype=EVENT)
-    made = np.frombuffer(pending.events, dtype=EVENT)[: len(held)]
-    for row in np.flatnonzero(held != made)[:1].tolist():
-        return pending.first_event + row, held[row], made[row]
-    return None
-
-
-def _text(event: Any, names: Names) -> str:
-    return "nothing" if event is None else event_text(event, names)
 
 
 def _own_version() -> str:

@@ -27,6 +27,9 @@ HANDLERS = ("on_start", "on_quote", "on_trade", "on_bar", "on_book", "on_order",
 
 _PARAMETER_TYPES = (int, float, str, bool, Decimal)
 
+_OWN_ATTRIBUTES = frozenset({"_desk", "_timers"})
+"""Attributes that the engine gives a strategy anew at each start."""
+
 
 REQUIRED: Any = inspect.Parameter.empty
 """The default of a parameter that has none."""
@@ -147,6 +150,31 @@ class Strategy:
 
     def on_stop(self) -> None:
         """Run once at the end; it may read, its commands raise."""
+
+    # ---------------------------------------------------------------- snapshots
+
+    def snapshot(self) -> Any:
+        """Give what the next start of a session needs of this strategy: by default each instance attribute, by name.
+
+        A snapshot holds None, bool, int, float, str, bytes, Decimal, list, dict, set, tuple, deque, numpy arrays,
+        enums, named tuples, `rng` and the engine's handles and views. A strategy with attributes of other types
+        overrides this to give plain values for them, and `restore` to make them again. It is called between two
+        records: it must change nothing. The order in which a set gives its members is no part of its state.
+        """
+        state = dict(vars(self))
+        for base in type(self).__mro__:
+            slots = base.__dict__.get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                if name not in ("__dict__", "__weakref__") and hasattr(self, name):
+                    state[name] = getattr(self, name)
+        return {name: value for name, value in state.items() if name not in _OWN_ATTRIBUTES}
+
+    def restore(self, state: Any) -> None:
+        """Take up what `snapshot` gave, on a new instance, in place of `on_start`: attributes not in it are removed."""
+        for name in [name for name in vars(self) if name not in _OWN_ATTRIBUTES and name not in state]:
+            delattr(self, name)
+        for name, value in state.items():
+            setattr(self, name, value)
 
     # ---------------------------------------------------------------- commands
 

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from replay.cli.options import DEFAULT_RUN, FeedOption, JsonOption, RunFileOption, SetOption, read_config
 from replay.cli.results import show
 from replay.cli.screen import Progress
+from replay.errors import UsageError
 
 
 def paper(
@@ -30,6 +31,14 @@ def paper(
             show_default=False,
         ),
     ] = False,
+    fork: Annotated[
+        Path | None,
+        Parameter(help="Take the recorded ticks of this session first: what if, then go on from there."),
+    ] = None,
+    at: Annotated[
+        str | None,
+        Parameter(help="Fork before this record (its number) or time; by default at the end of what is recorded."),
+    ] = None,
     json: JsonOption = False,
     sets: SetOption = [],  # noqa: B006 (cyclopts reads it, nobody changes it)
     feeds: FeedOption = [],  # noqa: B006
@@ -38,7 +47,14 @@ def paper(
     config = read_config(run, sets, feeds)
     from replay import modes
 
+    request = None
+    if fork is not None:
+        from replay.fork import ForkRequest
+
+        request = ForkRequest.parse(fork, at)
+    elif at is not None:
+        raise UsageError("--at goes with --fork", remedy="name the session to fork")
     stem = config.path.stem if config.path is not None else "run"
     with Progress("paper", lines=False) as progress:
-        result = modes.paper(config, session or Path("sessions") / stem, progress=progress, adopt=adopt)
+        result = modes.paper(config, session or Path("sessions") / stem, progress=progress, adopt=adopt, fork=request)
     return show(result, as_json=json)

@@ -29,6 +29,7 @@ from replay.config.sections import (
     Risk,
     Run,
     Section,
+    SessionSection,
     SinkSpec,
     StaleFeed,
     StrategySpec,
@@ -45,7 +46,7 @@ def schema_markdown() -> str:
     for section in (
         Run, StrategySpec, FeedSpec, TimeColumn, SymbolColumn, SinkSpec, Kafka, Instrument, Venue, Fees, Latency,
         Account, Risk, Drawdown, PositionSwitch, OrderRate, StaleFeed, ClockJump, DiskSwitch, Control, Metrics, Log,
-        Currency,
+        Currency, SessionSection,
     ):  # fmt: skip
         head, _, rest = (section.__doc__ or "").partition("\n")
         notes = dict(line.strip().split(": ", 1) for line in rest.splitlines() if ": " in line)

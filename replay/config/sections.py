@@ -16,7 +16,7 @@ import msgspec
 from replay import units
 from replay.config.values import DecimalText, DurationText, ShareText, SizeText, Text, TimeText
 
-PATH_SCHEMES = ("file", "follow", "tape", "csv", "ndjson", "binance")
+PATH_SCHEMES = ("file", "follow", "tape", "csv", "ndjson", "binance", "session")
 """URI schemes after which comes a path."""
 
 FEED_COLUMNS: dict[str, tuple[str, ...]] = {
@@ -527,6 +527,23 @@ class Log(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class SessionSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[session]`: how a paper session keeps its journal and its snapshots; may change from start to start.
+
+    snapshot_every: wall time between snapshots; 0s: none for this reason.
+    snapshot_records: records between snapshots; 0: none for this reason, and with both 0 no snapshots at all.
+    commit_every: how long a record waits for the disk at most.
+    commit_bytes: how much of the journal waits for the disk at most.
+    segment_bytes: length of a journal segment.
+    """
+
+    snapshot_every: DurationText = DurationText("5m")
+    snapshot_records: Count = 1_000_000
+    commit_every: DurationText = DurationText("5ms")
+    commit_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1 << 20
+    segment_bytes: Annotated[int, msgspec.Meta(ge=1 << 12)] = 64 << 20
+
+
 class Currency(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[currency]]`: the precision of a currency where the default (2, 0 for JPY and its like, 8 for coins) is wrong.
 
@@ -555,6 +572,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     currency: precisions.
     kafka: how Kafka is reached.
     sink: where a session publishes.
+    session: journal and snapshots of a paper session.
     """
 
     run: Run = Run()
@@ -571,6 +589,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     currency: list[Currency] = []
     kafka: Kafka = Kafka()
     sink: list[SinkSpec] = []
+    session: SessionSection = SessionSection()
 
 
 def text_format(uri: str) -> Literal["csv", "ndjson"] | None:

@@ -2,7 +2,8 @@
 
 May not live here: what a record or a cursor means. The journal keeps bytes, proves them whole, and gives them back.
 
-A segment starts with 64 bytes, a frame with 64 more; all is little-endian and every part starts at a multiple of 64:
+A segment starts with 128 bytes (64 in version 1), a frame with 64; all is little-endian, every part starts at a
+multiple of 64:
 
     segment header                                   frame header
      0  magic "RPLYJRNL"      8 s                     0  magic "FRME"                                  4 s
@@ -12,9 +13,13 @@ A segment starts with 64 bytes, a frame with 64 more; all is little-endian and e
     24  SHA-256 of the setup  32 s                    8  tape seq of its first record                  u64
     56  zero                  u32                    16  number of records                             u32
     60  CRC-32 of 0..60       u32                    20  durable when it was written, units of 64      u32
-                                                     24  digest of the event log before it             32 s
-                                                     56  CRC-32 of 0..56                               u32
-                                                     60  CRC-32 of 0..60, cursor and records           u32
+    64  SHA-256 of the        32 s                   24  digest of the event log before it             32 s
+        strategies' sources                          56  CRC-32 of 0..56                               u32
+    96  zero                  28 s                   60  CRC-32 of 0..60, cursor and records           u32
+   124  CRC-32 of 64..124     u32
+
+The first 64 bytes of a segment are the same in every version, so that any program can tell a newer one from damage. A
+segment of version 1 ends its header there: it says nothing of the strategies. A newer version is refused by its name.
 
 The cursor is JSON padded with blanks, then come the records. The header has a checksum of its own because its lengths
 say where the next frame starts. What was durable (bytes of this segment) tells damage from a torn tail: a power cut may
@@ -29,10 +34,11 @@ import struct
 import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +48,16 @@ from replay.errors import JournalError
 from replay.pipeline.histogram import DISK_SECONDS, Histogram
 from replay.records import RECORD, RECORD_BYTES
 
-VERSION = 1
+VERSION = 2
+"""Of segments; 1 is read, too."""
+FRAME_VERSION = 1
 ALIGNMENT_BYTES = 64
 SEGMENT_MAGIC = b"RPLYJRNL"
 FRAME_MAGIC = b"FRME"
 SEGMENT_HEADER = struct.Struct("<8sIIQ32sII")
+SEGMENT_SOURCES = struct.Struct("<32s28sI")
+"""The second part of a segment's header, since version 2."""
+SEGMENT_HEADER_BYTES = SEGMENT_HEADER.size + SEGMENT_SOURCES.size
 FRAME_HEADER = struct.Struct("<4sBBHQII32sII")
 FLAG_CLOSED = 1
 EMPTY_DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -61,7 +72,20 @@ _SEGMENT_NAME = re.compile(r"(\d{8})\.journal")
 _HEADER_CRC_AT = 56
 _FRAME_CRC_AT = 60
 
-assert SEGMENT_HEADER.size == FRAME_HEADER.size == ALIGNMENT_BYTES
+assert SEGMENT_HEADER.size == SEGMENT_SOURCES.size == FRAME_HEADER.size == ALIGNMENT_BYTES
+
+UNKNOWN_SOURCES = "0" * 64
+"""The SHA-256 in a segment whose writer did not know the strategies' sources."""
+
+
+class Place(NamedTuple):
+    """A place between two frames of a journal."""
+
+    segment: int
+    offset: int
+    """Byte of the segment at which the next frame starts, or will start."""
+    seq: int
+    """Tape seq of the next record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +146,19 @@ def encode_frame(
     digest = bytes.fromhex(digest_before)
     units = len(padded) // ALIGNMENT_BYTES
     durable_units = durable_bytes // ALIGNMENT_BYTES
-    head = FRAME_HEADER.pack(FRAME_MAGIC, VERSION, flags, units, first_seq, count, durable_units, digest, 0, 0)
+    head = FRAME_HEADER.pack(FRAME_MAGIC, FRAME_VERSION, flags, units, first_seq, count, durable_units, digest, 0, 0)
     head = head[:_HEADER_CRC_AT] + struct.pack("<I", zlib.crc32(head[:_HEADER_CRC_AT]))
     checksum = zlib.crc32(body, zlib.crc32(padded, zlib.crc32(head)))
     return [head + struct.pack("<I", checksum) + padded, body]
 
 
-def encode_segment_header(segment: int, epoch: int, setup_digest: str) -> bytes:
-    """Lay out the first 64 bytes of a segment."""
+def encode_segment_header(segment: int, epoch: int, setup_digest: str, sources_digest: str = UNKNOWN_SOURCES) -> bytes:
+    """Lay out the first 128 bytes of a segment."""
     head = SEGMENT_HEADER.pack(SEGMENT_MAGIC, VERSION, segment, epoch, bytes.fromhex(setup_digest), 0, 0)
-    return head[:_FRAME_CRC_AT] + struct.pack("<I", zlib.crc32(head[:_FRAME_CRC_AT]))
+    sources = SEGMENT_SOURCES.pack(bytes.fromhex(sources_digest), bytes(28), 0)
+    return b"".join(
+        part[:_FRAME_CRC_AT] + struct.pack("<I", zlib.crc32(part[:_FRAME_CRC_AT])) for part in (head, sources)
+    )
 
 
 @dataclass(slots=True)
@@ -161,6 +188,7 @@ class Journal:
         segment: int,
         epoch: int,
         setup_digest: str,
+        sources_digest: str = UNKNOWN_SOURCES,
         disk: Disk | None = None,
         segment_bytes: int = SEGMENT_BYTES,
         commit_every_ns: int = COMMIT_EVERY_NS,
@@ -180,6 +208,7 @@ class Journal:
         self._segment = segment
         self._epoch = epoch
         self._setup_digest = setup_digest
+        self._sources_digest = sources_digest
         self._segment_bytes = segment_bytes
         self._written_bytes = 0
         self._next_seq = 0
@@ -194,6 +223,16 @@ class Journal:
         """The segment that is being written."""
         return segment_path(self.folder, self._segment)
 
+    @property
+    def place(self) -> Place:
+        """Where the next frame will stand, unless it starts a new segment."""
+        return Place(self._segment, self._written_bytes, self._next_seq)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of this writer."""
+        return self._epoch
+
     def append(self, first_seq: int, records: NDArray[np.uint8], cursor: bytes, digest_before: str) -> int:
         """Write one frame and return its position; it is durable once `durable` has reached that.
 
@@ -205,7 +244,7 @@ class Journal:
         self, first_seq: int, records: NDArray[np.uint8], cursor: bytes, digest_before: str, *, closed: bool
     ) -> int:
         self._check_usable()
-        if self._written_bytes > ALIGNMENT_BYTES and self._written_bytes + len(records) > self._segment_bytes:
+        if self._written_bytes > SEGMENT_HEADER_BYTES and self._written_bytes + len(records) > self._segment_bytes:
             self._rotate()
         durable_bytes = self._written_bytes - (self.appended - self.durable)
         parts = encode_frame(first_seq, records, cursor, digest_before, durable_bytes=durable_bytes, closed=closed)
@@ -324,7 +363,7 @@ class Journal:
         descriptor = -1
         try:
             descriptor = self._disk.create(path)
-            header = encode_segment_header(self._segment, self._epoch, self._setup_digest)
+            header = encode_segment_header(self._segment, self._epoch, self._setup_digest, self._sources_digest)
             self._disk.write(descriptor, [header])
             self._disk.sync(descriptor)
             self._disk.sync_folder(self.folder)
@@ -333,7 +372,7 @@ class Journal:
             if descriptor >= 0:
                 os.close(descriptor)
             raise disk_error(error, "a journal segment cannot be created", path) from error
-        self._written_bytes = ALIGNMENT_BYTES
+        self._written_bytes = SEGMENT_HEADER_BYTES
         self.counters.segments += 1
         return descriptor
 
@@ -386,17 +425,51 @@ class JournalReader:
         """The highest epoch read so far."""
         self.segments = 0
         self.next_seq = 0
+        self.sources_digest = UNKNOWN_SOURCES
+        """SHA-256 of the strategies' sources of whoever wrote the last segment read."""
         self._setup_digest = setup_digest
         self._is_alone = False
         """Whether a segment is read without those before it."""
 
-    def frames(self) -> Iterator[Frame]:
-        """Give frame after frame; afterwards `torn`, `epoch`, `segments` and `next_seq` hold for the whole journal."""
-        self.torn, self.epoch, self.segments, self.next_seq = None, 0, 0, 0
+    def frames(self, start: Place | None = None) -> Iterator[Frame]:
+        """Give frame after frame, all of them or those from a place on.
+
+        Afterwards `torn`, `epoch`, `segments`, `next_seq` and `sources_digest` hold for the whole journal.
+        """
+        place = start or Place(0, 0, 0)
+        self.torn, self.epoch, self.segments, self.next_seq = None, 0, 0, place.seq
         paths = segment_paths(self.folder)
         for number, path in enumerate(paths):
-            yield from self._segment(number, path, is_last=number == len(paths) - 1)
+            if number >= place.segment:
+                offset = place.offset if number == place.segment else 0
+                yield from self._segment(number, path, is_last=number == len(paths) - 1, offset=offset)
             self.segments = number + 1
+
+    def check_before(self, place: Place, *, bytes_max: int) -> bool:
+        """Check the segments that end at a place, going back up to `bytes_max`; say whether a frame can start there.
+
+        Raises JournalError for damage in what is looked at.
+        """
+        paths = segment_paths(self.folder)
+        if place.segment >= len(paths) or paths[place.segment].stat().st_size < place.offset:
+            return False
+        first, looked_at = place.segment, place.offset
+        while first > 0 and looked_at + paths[first - 1].stat().st_size <= bytes_max:
+            first -= 1
+            looked_at += paths[first].stat().st_size
+        if looked_at > bytes_max:
+            return True
+        self.torn, self.epoch, self.next_seq = None, 0, 0 if first == 0 else -1
+        for number in range(first, place.segment + 1):
+            limit = place.offset if number == place.segment else None
+            is_last = number == len(paths) - 1
+            deque(self._segment(number, paths[number], is_last=is_last, limit_offset=limit), maxlen=0)
+        return not self.is_torn and self.next_seq in (place.seq, -1)
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether what was read ends in an unfinished frame."""
+        return self.torn is not None
 
     def frames_of(self, number: int, path: Path) -> Iterator[Frame]:
         """Give the frames of one segment by itself; an unfinished or damaged frame ends it."""
@@ -424,17 +497,24 @@ class JournalReader:
         except OSError as error:
             raise disk_error(error, "the unfinished end of the journal cannot be cut off", path) from error
 
-    def _segment(self, number: int, path: Path, *, is_last: bool) -> Iterator[Frame]:
+    def _segment(
+        self, number: int, path: Path, *, is_last: bool, offset: int = 0, limit_offset: int | None = None
+    ) -> Iterator[Frame]:
+        start = offset
         try:
             size_bytes = path.stat().st_size
+            if limit_offset is not None:
+                size_bytes = min(size_bytes, limit_offset)
             file = open(path, "rb", buffering=1 << 20)  # noqa: SIM115 - closed by the with below
         except OSError as error:
             raise disk_error(error, "the journal cannot be read", path) from error
         with file:
-            problem = self._check_segment_header(file.read(ALIGNMENT_BYTES), number, path)
+            header = self._check_segment_header(file.read(SEGMENT_HEADER_BYTES), number, path)
+            problem = header if isinstance(header, str) else None
             offset = 0
-            if problem is None:
-                offset = ALIGNMENT_BYTES
+            if isinstance(header, int):
+                offset = max(header, start)
+                file.seek(offset)
                 while offset < size_bytes:
                     found = self._read_frame(file, path, offset, size_bytes)
                     if isinstance(found, str):
@@ -445,13 +525,14 @@ class JournalReader:
             if problem is not None:
                 self._judge(file, path, offset, size_bytes, problem, is_last=is_last)
 
-    def _check_segment_header(self, head: bytes, number: int, path: Path) -> str | None:
+    def _check_segment_header(self, head: bytes, number: int, path: Path) -> str | int:
+        """Give the length of the header, or what is wrong with it."""
         if len(head) < ALIGNMENT_BYTES:
             return f"{len(head)} bytes of a segment header"
-        magic, version, segment, epoch, setup_digest, _, checksum = SEGMENT_HEADER.unpack(head)
+        magic, version, segment, epoch, setup_digest, _, checksum = SEGMENT_HEADER.unpack_from(head)
         if checksum != zlib.crc32(head[:_FRAME_CRC_AT]) or magic != SEGMENT_MAGIC:
             return "the segment header does not match its checksum"
-        _check_version(version, path)
+        _check_version(version, VERSION, path)
         if segment != number:
             raise JournalError(f"calls itself segment {segment}: it was renamed", place=str(path))
         if self._setup_digest is not None and setup_digest.hex() != self._setup_digest:
@@ -461,7 +542,16 @@ class JournalReader:
                 remedy="it does not belong here: put the session's own segment back from a copy",
             )
         self.epoch = max(self.epoch, epoch)
-        return None
+        if version == 1:
+            self.sources_digest = UNKNOWN_SOURCES
+            return ALIGNMENT_BYTES
+        if len(head) < SEGMENT_HEADER_BYTES:
+            return f"{len(head)} bytes of a segment header"
+        sources, _, checksum = SEGMENT_SOURCES.unpack_from(head, ALIGNMENT_BYTES)
+        if checksum != zlib.crc32(head[ALIGNMENT_BYTES : ALIGNMENT_BYTES + _FRAME_CRC_AT]):
+            return "the segment header does not match its checksum"
+        self.sources_digest = sources.hex()
+        return SEGMENT_HEADER_BYTES
 
     def _read_frame(self, file: Any, path: Path, offset: int, size_bytes: int) -> Frame | str:
         head = file.read(ALIGNMENT_BYTES)
@@ -470,7 +560,7 @@ class JournalReader:
         if not _is_frame_header(head):
             return "its header does not match its checksum"
         _, version, flags, cursor_units, first_seq, count, _, digest, _, checksum = FRAME_HEADER.unpack(head)
-        _check_version(version, path)
+        _check_version(version, FRAME_VERSION, path)
         cursor_bytes = cursor_units * ALIGNMENT_BYTES
         wanted_bytes = cursor_bytes + count * RECORD_BYTES
         if offset + ALIGNMENT_BYTES + wanted_bytes > size_bytes:
@@ -480,7 +570,7 @@ class JournalReader:
             return "it does not match its checksum"
         if self._is_alone:
             self.next_seq, self._is_alone = first_seq, False
-        if first_seq != self.next_seq:
+        if first_seq != self.next_seq and self.next_seq >= 0:
             raise JournalError(
                 f"the frame at byte {offset} starts at record {first_seq}, but {self.next_seq} comes next",
                 place=str(path),
@@ -568,10 +658,10 @@ def _find_proof(file: Any, offset: int, size_bytes: int) -> int | None:
     return None
 
 
-def _check_version(version: int, path: Path) -> None:
-    if version != VERSION:
+def _check_version(version: int, known: int, path: Path) -> None:
+    if not 1 <= version <= known:
         raise JournalError(
-            f"has format version {version}, this program reads {VERSION}",
+            f"has format version {version}, this program reads {known}",
             place=str(path),
-            remedy="start the session with the version of replay that wrote it",
+            remedy="start the session with the version of replay that wrote it; nothing was changed",
         )

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 
-from replay.events import EVENT, EVENT_BYTES, EventKind
+from replay.events import EQUITY, EVENT, EVENT_BYTES, EventKind
 from replay.pipeline.histogram import BATCH_SECONDS, Histogram
 
 
@@ -112,6 +112,8 @@ class Outbox:
         """Events collected so far."""
         self.fills = 0
         """Fills among them."""
+        self.equity_points = 0
+        """Equity points collected so far."""
         self.pending_bytes = 0
         self.released_events = 0
         self.decision_seconds = Histogram(BATCH_SECONDS)
@@ -138,6 +140,7 @@ class Outbox:
         effects = Effects(self.events, events, equity)
         self._pending.append(_Waiting(position, effects, arrived_ns if events else 0))
         self.pending_bytes += len(events) + len(equity)
+        self.equity_points += len(equity) // EQUITY.itemsize
         if events:
             if arrived_ns:
                 self.decision_seconds.observe((time.perf_counter_ns() - arrived_ns) / 1e9)
@@ -160,6 +163,12 @@ class Outbox:
         for waiting in ready:
             if waiting.arrived_ns:
                 self.release_seconds.observe((now_ns - waiting.arrived_ns) / 1e9)
+
+    def go_on_from(self, *, events: int, fills: int, equity_points: int) -> None:
+        """Count from where a snapshot was taken: the sinks are given what came before it by whoever restores."""
+        assert not self.events and not self._pending, "an outbox goes on before anything is collected"
+        self.events = self.released_events = events
+        self.fills, self.equity_points = fills, equity_points
 
     def peek(self) -> Effects:
         """Look at all that waits, as one piece."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
@@ -51,7 +51,7 @@ FULL_SECONDS = 0.02
 
 FLUSH_EVERY_NS = 1_000_000_000
 
-OBSERVED_BYTES = 4_096 * RECORD_BYTES
+OBSERVED_BYTES = 32_768 * RECORD_BYTES
 """How much of the tape is shown to the observer at once, where batches are smaller."""
 
 ProgressCall = Callable[[int, int | None, int | None], None]
@@ -83,6 +83,22 @@ class DeadLetterBox(Protocol):
     @property
     def size_bytes(self) -> int:
         """Length of the file so far; 0 without one."""
+
+
+class SnapshotTaker(Protocol):
+    """Takes snapshots of a session while it runs."""
+
+    def poll(self) -> None:
+        """Take or write one if it is time: all that was admitted has been run."""
+
+    def take_last(self) -> None:
+        """Take one before the run ends in order."""
+
+    def write_last(self) -> None:
+        """Write it: the journal is durable."""
+
+    def close(self) -> None:
+        """Let go of what was not written."""
 
 
 class Window(NamedTuple):
@@ -200,6 +216,9 @@ class Pipeline:
         """Whether a stop on the tape ends the run; a re-run of a journal goes on to what came after it."""
         self.stopped_by: str | None = None
         """Who stopped the run by a command: the operator, or a risk switch."""
+        self.snapshots: SnapshotTaker | None = None
+        self.tape_first: Iterable[Frame] = ()
+        """Frames of another session's journal that are taken before the feed."""
         self._progress = progress
         self._total = total
         self._wall_ns = wall_ns
@@ -269,9 +288,9 @@ class Pipeline:
             self._unobserved.append(admitted)
             self._unobserved_bytes += len(admitted)
             if self._unobserved_bytes >= OBSERVED_BYTES:
-                self._observe()
+                self.observe()
 
-    def _observe(self) -> None:
+    def observe(self) -> None:
         """Show the observer what went by since the last time: many small batches as one."""
         if self.observer is not None and self._unobserved:
             pieces, self._unobserved, self._unobserved_bytes = self._unobserved, [], 0
@@ -307,6 +326,14 @@ class Pipeline:
         """Raise the halt that a batch ended with, once what came before it has been run."""
         if self._halt is not None:
             raise self._halt
+
+    def take_frame(self, frame: Frame) -> None:
+        """Take a frame of another session's journal as if its feed had given it: journaled, run, with its cursor."""
+        self.go_on_from(msgspec.json.decode(frame.cursor, type=FrameCursor))
+        admitted = self.admit(frame.records, [], None)
+        if len(admitted):
+            self.run_rows(admitted)
+        self.raise_halt()
 
     def run_frame(self, frame: Frame) -> None:
         """Run a frame of the journal again: the same records, the same decisions."""
@@ -366,6 +393,7 @@ class Pipeline:
             if self.risk is not None:
                 self.risk.begin()
             async with _Committer(self) as committer:
+                await self._run_tape(committer)
                 for batch in self._warmup_batches():
                     await self._pace(self._take(batch), committer)
                     await asyncio.sleep(0)
@@ -373,6 +401,16 @@ class Pipeline:
                     await self._run_live(committer)
                 else:
                     await self._run_stored(committer)
+
+    async def _run_tape(self, committer: _Committer) -> None:
+        for frame in self.tape_first:
+            if self.stop.requested:
+                return
+            self.take_frame(frame)
+            await committer.poll()
+            self._poll_snapshots()
+            self._report()
+            await asyncio.sleep(0)
 
     async def _run_stored(self, committer: _Committer) -> None:
         for batch in self.feed.batches(self.cursor):
@@ -382,6 +420,7 @@ class Pipeline:
                 self._watch()
                 self._obey()
                 await self._pace(self._take(batch), committer)
+                self._poll_snapshots()
                 await asyncio.sleep(0)
             if self.stop.requested:
                 return
@@ -407,6 +446,7 @@ class Pipeline:
                 self._beat()
                 self._watch()
                 await committer.poll()
+                self._poll_snapshots()
                 self._report()
             self._source_ended = not self.stop.requested
 
@@ -452,6 +492,10 @@ class Pipeline:
 
     def _ends_before(self, batch: Batch) -> bool:
         return self.window.is_past(batch.records)
+
+    def _poll_snapshots(self) -> None:
+        if self.snapshots is not None:
+            self.snapshots.poll()
 
     def _beat(self) -> None:
         """Put the Clock records on the tape that are due."""
@@ -542,7 +586,7 @@ class Pipeline:
     def _report(self) -> None:
         now_ns = time.monotonic_ns()
         if self.observer is not None and self.journal is not None and now_ns >= self._flush_at_ns:
-            self._observe()
+            self.observe()
             self._flush_at_ns = now_ns + FLUSH_EVERY_NS
             self.observer.flush()
         if self._progress is not None:
@@ -556,6 +600,8 @@ class Pipeline:
         try:
             yield
             self.is_interrupted = not self._source_ended and self.stopped_by is None
+            if self.snapshots is not None:
+                self.snapshots.take_last()
             self.engine.finish()
             self.collect()
         except JournalError:
@@ -564,15 +610,24 @@ class Pipeline:
         except BaseException:
             self.is_interrupted = True
             self._commit_last(closes=False)
+            if self.snapshots is not None:
+                self.snapshots.write_last()  # one that was taken before stands on what is durable now
             raise
         else:
             self._commit_last(closes=True)
+            if self.snapshots is not None:
+                self.snapshots.write_last()
         finally:
+            self._close_snapshots()
             self.commands.settle(0 if self.journal is None else self.journal.durable)
             self.commands.end("the run has ended")
 
+    def _close_snapshots(self) -> None:
+        if self.snapshots is not None:
+            self.snapshots.close()
+
     def _commit_last(self, *, closes: bool) -> None:
-        self._observe()
+        self.observe()
         if self.journal is None:
             self.outbox.release(0)
             return

@@ -6,7 +6,7 @@ May not live here: sinks that need a network or a format of others; those are ad
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,179 @@ from replay.disk import Disk, disk_error
 from replay.events import EQUITY, EVENT, EVENT_BYTES
 from replay.pipeline.outbox import Effects
 
-__all__ = ["Collector", "EventLog", "is_torn_end"]
+__all__ = ["Collector", "EquityLog", "EventLog", "HeldFile", "is_torn_end"]
+
+PIECE_BYTES = 1 << 20
+"""How much of a file is read at once."""
 
 
-class EventLog:
+class HeldFile:
+    """A file of rows of one size that only grows; what it already has is compared as rows come in, never written again.
+
+    While it is provisional (a session is being recovered, and may yet be refused), the file itself is not touched: what
+    it has not, or has otherwise, goes to a second file, until `settle` brings that over or `discard` drops it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        row_bytes: int,
+        what: str,
+        *,
+        keep: bool = False,
+        is_provisional: bool = False,
+        disk: Disk | None = None,
+    ) -> None:
+        """Open the file; `keep` leaves what it holds for comparison, otherwise it starts empty."""
+        self.path = path
+        self.row_bytes = row_bytes
+        self.rewritten_from: int | None = None
+        """Number of the first row that was found different and replaced."""
+        self._what = what
+        self._disk = disk or Disk()
+        self._is_provisional = is_provisional
+        self._staged_from: int | None = None
+        self._staged = -1
+        try:
+            self._descriptor = self._disk.open(path, is_emptied=not keep)
+            self._held_bytes = os.fstat(self._descriptor).st_size
+        except OSError as error:
+            raise disk_error(error, f"the {what} cannot be opened", path) from error
+        self._position = 0
+        self._closed = False
+
+    @property
+    def held_rows(self) -> int:
+        """Whole rows in the file."""
+        return self._held_bytes // self.row_bytes
+
+    @property
+    def rows(self) -> int:
+        """Rows that have come in since the file was opened, with those that were skipped."""
+        return self._position // self.row_bytes
+
+    def held(self, first: int, limit: int) -> bytes:
+        """Read rows first..limit as far as the file has them whole."""
+        limit = min(limit, self.held_rows)
+        if limit <= first:
+            return b""
+        return os.pread(self._descriptor, (limit - first) * self.row_bytes, first * self.row_bytes)
+
+    def pieces(self, first: int, limit: int) -> Iterator[bytes]:
+        """Read rows first..limit in pieces of bounded size."""
+        step = max(1, PIECE_BYTES // self.row_bytes)
+        for row in range(first, limit, step):
+            yield self.held(row, min(row + step, limit))
+
+    def skip(self, rows: int) -> None:
+        """Take the first rows of the file as given: the caller has proved them; before anything comes in."""
+        assert self._position == 0 and rows <= self.held_rows, f"{rows} of {self.held_rows} rows"
+        self._position = rows * self.row_bytes
+
+    def put(self, data: bytes) -> None:
+        """Take the next rows: compare what the file already has, append what it has not."""
+        if not data:
+            return
+        start = self._position
+        self._position += len(data)
+        try:
+            if self._staged_from is not None:
+                self._disk.write(self._staged, [data])
+                return
+            if start < self._held_bytes:
+                data = self._compare(start, data)
+            if data:
+                self._append(self._position - len(data), data)
+        except OSError as error:
+            self._cut_partial_row()
+            raise disk_error(error, f"the {self._what} cannot be written", self.path) from error
+
+    def settle(self, *, cut: bool = False) -> None:
+        """Make what is provisional final; `cut` takes away rows after the last one that came in."""
+        self._is_provisional = False
+        try:
+            if self._staged_from is not None:
+                self._disk.truncate(self._descriptor, self._staged_from)
+                os.lseek(self._descriptor, self._staged_from, os.SEEK_SET)
+                for offset in range(0, os.fstat(self._staged).st_size, PIECE_BYTES):
+                    self._disk.write(self._descriptor, [os.pread(self._staged, PIECE_BYTES, offset)])
+                self._held_bytes = self._position
+            elif cut and self._held_bytes > self._position:
+                self._disk.truncate(self._descriptor, self._position)
+                self._held_bytes = self._position
+        except OSError as error:
+            self._cut_partial_row()
+            raise disk_error(error, f"the {self._what} cannot be written", self.path) from error
+        self._drop_staged()
+
+    def discard(self) -> None:
+        """Leave the file as it was found, and close it."""
+        self._drop_staged()
+        if not self._closed:
+            self._closed = True
+            os.close(self._descriptor)
+
+    def sync(self) -> None:
+        """Make what was written durable. May run on another thread."""
+        self._disk.sync(self._descriptor)
+
+    def close(self) -> None:
+        """Make the file durable and close it."""
+        if self._closed:
+            return
+        self._closed = True
+        self._drop_staged()
+        try:
+            self._disk.sync(self._descriptor)
+        except OSError as error:
+            raise disk_error(error, f"the {self._what} cannot be made durable", self.path) from error
+        finally:
+            os.close(self._descriptor)
+
+    def _append(self, start: int, data: bytes) -> None:
+        if self._is_provisional:
+            self._stage(start)
+            self._disk.write(self._staged, [data])
+            return
+        os.lseek(self._descriptor, start, os.SEEK_SET)
+        self._disk.write(self._descriptor, [data])
+        self._held_bytes = start + len(data)
+
+    def _stage(self, start: int) -> None:
+        staged = self.path.with_name(self.path.name + ".part")
+        self._staged = self._disk.open(staged, is_emptied=True)
+        self._staged_from = start
+
+    def _drop_staged(self) -> None:
+        if self._staged_from is not None:
+            os.close(self._staged)
+            self._staged_from, self._staged = None, -1
+            self.path.with_name(self.path.name + ".part").unlink(missing_ok=True)
+
+    def _compare(self, start: int, data: bytes) -> bytes:
+        """Return what of `data` the file does not have; a difference cuts the file there."""
+        held = os.pread(self._descriptor, len(data), start)
+        if data.startswith(held):
+            return data[len(held) :]
+        same = _same_bytes(held, data) // self.row_bytes * self.row_bytes
+        if self.rewritten_from is None:
+            self.rewritten_from = (start + same) // self.row_bytes
+        if not self._is_provisional:
+            self._disk.truncate(self._descriptor, start + same)
+            self._held_bytes = start + same
+        return data[same:]
+
+    def _cut_partial_row(self) -> None:
+        if self._is_provisional:
+            return
+        try:
+            size_bytes = os.fstat(self._descriptor).st_size
+            self._disk.truncate(self._descriptor, size_bytes // self.row_bytes * self.row_bytes)
+        except OSError:
+            pass
+
+
+class EventLog(HeldFile):
     """Writes events to a file that holds nothing else, so that `sha256sum` prints the run's digest.
 
     A file that is already there is compared as events come in, and is never written where it agrees. Where it differs,
@@ -29,82 +198,38 @@ class EventLog:
 
     name = "event log"
 
-    def __init__(self, path: Path, *, keep: bool = False, disk: Disk | None = None) -> None:
+    def __init__(
+        self, path: Path, *, keep: bool = False, is_provisional: bool = False, disk: Disk | None = None
+    ) -> None:
         """Open the file; `keep` leaves what it holds for comparison, otherwise it starts empty."""
-        self.path = path
-        self.rewritten_from: int | None = None
-        """Number of the first event that was found different and replaced."""
-        self._disk = disk or Disk()
-        try:
-            self._descriptor = self._disk.open(path, is_emptied=not keep)
-            self._held_bytes = os.fstat(self._descriptor).st_size
-        except OSError as error:
-            raise disk_error(error, "the event log cannot be opened", path) from error
-        self._position = 0
-        self._closed = False
+        super().__init__(path, EVENT_BYTES, self.name, keep=keep, is_provisional=is_provisional, disk=disk)
 
     @property
     def held_events(self) -> int:
         """Whole events in the file."""
-        return self._held_bytes // EVENT_BYTES
-
-    def held(self, first: int, limit: int) -> bytes:
-        """Read events first..limit as far as the file has them whole."""
-        limit = min(limit, self.held_events)
-        if limit <= first:
-            return b""
-        return os.pread(self._descriptor, (limit - first) * EVENT_BYTES, first * EVENT_BYTES)
+        return self.held_rows
 
     def write(self, effects: Effects) -> None:
         """Compare what the file already has, append what it has not."""
-        events = effects.events
-        if not events:
-            return
-        start = effects.first_event * EVENT_BYTES
-        assert start == self._position, f"event {effects.first_event} comes at byte {self._position}"
-        self._position += len(events)
-        try:
-            if start < self._held_bytes:
-                events = self._compare(start, events)
-                start = self._position - len(events)
-            if events:
-                os.lseek(self._descriptor, start, os.SEEK_SET)
-                self._disk.write(self._descriptor, [events])
-                self._held_bytes = start + len(events)
-        except OSError as error:
-            self._cut_partial_event()
-            raise disk_error(error, "the event log cannot be written", self.path) from error
+        if effects.events:
+            assert effects.first_event == self.rows, f"event {effects.first_event} comes after {self.rows} events"
+            self.put(effects.events)
 
-    def _compare(self, start: int, events: bytes) -> bytes:
-        """Return what of `events` the file does not have; a difference cuts the file there."""
-        held = os.pread(self._descriptor, len(events), start)
-        if events.startswith(held):
-            return events[len(held) :]
-        same = _same_bytes(held, events) // EVENT_BYTES * EVENT_BYTES
-        if self.rewritten_from is None:
-            self.rewritten_from = (start + same) // EVENT_BYTES
-        self._disk.truncate(self._descriptor, start + same)
-        self._held_bytes = start + same
-        return events[same:]
 
-    def _cut_partial_event(self) -> None:
-        try:
-            size_bytes = os.fstat(self._descriptor).st_size
-            self._disk.truncate(self._descriptor, size_bytes // EVENT_BYTES * EVENT_BYTES)
-        except OSError:
-            pass
+class EquityLog(HeldFile):
+    """Writes equity points to a file, so that a start at a snapshot has those from before it."""
 
-    def close(self) -> None:
-        """Make the file durable and close it."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            self._disk.sync(self._descriptor)
-        except OSError as error:
-            raise disk_error(error, "the event log cannot be made durable", self.path) from error
-        finally:
-            os.close(self._descriptor)
+    name = "equity points"
+
+    def __init__(
+        self, path: Path, *, keep: bool = False, is_provisional: bool = False, disk: Disk | None = None
+    ) -> None:
+        """Open the file, as an event log is opened."""
+        super().__init__(path, EQUITY.itemsize, self.name, keep=keep, is_provisional=is_provisional, disk=disk)
+
+    def write(self, effects: Effects) -> None:
+        """Compare what the file already has, append what it has not."""
+        self.put(effects.equity)
 
 
 class Collector:

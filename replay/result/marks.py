@@ -7,21 +7,34 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.records import FLAG_BAR_LENGTH_MASK, BarPrice, Kind
+from replay.records import FLAG_BAR_LENGTH_MASK, RECORD, BarPrice, Kind
 from replay.result.projections import MARKS, RunScales
 from replay.result.tables import Table, Words
 
 _PIECE_ROWS = 1_024
-"""The series is sampled once in so many records."""
+"""The series is sampled once in so many records of the tape, whatever batches they come in."""
 _SAMPLE_ROWS = 16
 """How many records at the end of a piece are looked at for the series."""
 _TAIL_ROWS = 256
 """How many records at the end of a batch are looked at first for the last marks."""
-_GATHER_ROWS = 1_024
-"""Smaller batches (live feeds) are gathered to this size before they are looked at."""
+
+SAMPLE = np.dtype([("time", "<i8"), ("price", "<f8"), ("instrument", "<u4"), ("_reserved", "<u4")])
+"""One sample of the series as it is kept on disk: 24 bytes, little-endian."""
+
+
+class SamplerState(msgspec.Struct, frozen=True):
+    """What a sampler has seen, to be kept in a snapshot."""
+
+    first: list[float | None]
+    last: list[float | None]
+    sampled_bucket: list[int]
+    latest_ns: int
+    gathered: bytes
+    """Records that wait for their piece to be full."""
 
 
 class MarkSampler:
@@ -40,34 +53,66 @@ class MarkSampler:
         self._last: list[float | None] = [None] * count
         self._unseen = np.ones(count, dtype=np.bool_)
         self._sampled_bucket = np.full(count, -(2**62), dtype=np.int64)
+        self._latest_ns = -(2**62)
         self._gathered: list[NDArray[Any]] = []
         self._gathered_rows = 0
 
-    def add(self, records: NDArray[Any]) -> Table:
-        """Take further records in tape order; give the samples for the series of marks."""
+    def add(self, records: NDArray[Any]) -> NDArray[Any]:
+        """Take further records in tape order; give the samples (dtype SAMPLE) of the pieces that they fill."""
         if not len(self._kind):
-            return Table.empty("marks", MARKS)
-        if len(records) < _GATHER_ROWS:
-            self._gathered.append(records.copy())
-            self._gathered_rows += len(records)
-            return self.flush() if self._gathered_rows >= _GATHER_ROWS else Table.empty("marks", MARKS)
-        tables = [self.flush(), self._look_at(records)]
-        return Table.concatenate(tables)
+            return np.zeros(0, dtype=SAMPLE)
+        made = []
+        if self._gathered_rows:
+            missing = _PIECE_ROWS - self._gathered_rows
+            self._gather(records[:missing])
+            records = records[missing:]
+            if self._gathered_rows == _PIECE_ROWS:
+                made.append(self.flush())
+        whole = len(records) - len(records) % _PIECE_ROWS
+        if whole:
+            made.append(self._look_at(records[:whole]))
+        self._gather(records[whole:])
+        return np.concatenate(made) if made else np.zeros(0, dtype=SAMPLE)
 
-    def flush(self) -> Table:
-        """Look at the records that were gathered; give their samples."""
+    def flush(self) -> NDArray[Any]:
+        """Look at the records of a piece that is not full, at the end of a run; give their samples."""
         if not self._gathered:
-            return Table.empty("marks", MARKS)
+            return np.zeros(0, dtype=SAMPLE)
         records = np.concatenate(self._gathered)
         self._gathered, self._gathered_rows = [], 0
         return self._look_at(records)
+
+    def table(self, samples: NDArray[Any]) -> Table:
+        """Give samples as rows of the table of marks."""
+        symbols = Words(samples["instrument"].astype(np.int32), self._scales.symbols)
+        return Table("marks", MARKS, {"time": samples["time"], "symbol": symbols, "price": samples["price"]})
+
+    def state(self) -> SamplerState:
+        """Give what has been seen so far."""
+        gathered = b"".join([piece.tobytes() for piece in self._gathered])
+        return SamplerState(
+            list(self._first), list(self._last), self._sampled_bucket.tolist(), self._latest_ns, gathered
+        )
+
+    def restore(self, state: SamplerState) -> None:
+        """Go on, as a new sampler, from what another one had seen."""
+        self._first, self._last = list(state.first), list(state.last)
+        self._unseen = np.array([mark is None for mark in self._first], dtype=np.bool_)
+        self._sampled_bucket = np.array(state.sampled_bucket, dtype=np.int64)
+        self._latest_ns = state.latest_ns
+        self._gather(np.frombuffer(state.gathered, dtype=RECORD))
+
+    def _gather(self, records: NDArray[Any]) -> None:
+        if len(records):
+            self._gathered.append(records.copy())
+            self._gathered_rows += len(records)
 
     def ends(self) -> dict[str, tuple[float | None, float | None]]:
         """Give the first (from the start of trading on) and the last mark of each instrument by symbol."""
         symbols = self._scales.symbols
         return {symbol: (self._first[i], self._last[i]) for i, symbol in enumerate(symbols)}
 
-    def _look_at(self, records: NDArray[Any]) -> Table:
+    def _look_at(self, records: NDArray[Any]) -> NDArray[Any]:
         if np.any(self._unseen):
             self._find_first(records)
         self._find_last(records)
@@ -76,13 +121,19 @@ class MarkSampler:
         sample = records[looked_at[looked_at >= 0]]
         sample = sample[self._makes_mark(sample)]
         sample = sample[self._first_in_bucket(sample)]
-        symbols = Words(sample["instrument"].astype(np.int32), self._scales.symbols)
-        return Table("marks", MARKS, {"time": sample["ts_recv"], "symbol": symbols, "price": self._prices(sample)})
+        made = np.zeros(len(sample), dtype=SAMPLE)
+        made["time"], made["instrument"], made["price"] = sample["ts_recv"], sample["instrument"], self._prices(sample)
+        return made
 
     def _first_in_bucket(self, sample: NDArray[Any]) -> NDArray[np.int64]:
         """Give the rows that are their instrument's first in a stretch of `equity_every`, in order."""
+        if not len(sample):
+            return np.zeros(0, dtype=np.int64)
         instrument = sample["instrument"]
-        bucket = sample["ts_recv"] // self._scales.equity_every_ns
+        # Times that never fall, so that it does not matter how the tape is cut.
+        latest_ns = np.maximum(np.maximum.accumulate(sample["ts_recv"]), self._latest_ns)
+        self._latest_ns = int(latest_ns[-1])
+        bucket = latest_ns // self._scales.equity_every_ns
         order = np.argsort(instrument, kind="stable")
         is_new = np.ones(len(order), dtype=np.bool_)
         same = (instrument[order][1:] == instrument[order][:-1]) & (bucket[order][1:] == bucket[order][:-1])

@@ -5,6 +5,7 @@ May not live here: how a statistic is computed (stats/), what an event means (pr
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shutil
 import tempfile
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from replay import events as event_log
 from replay.errors import DataError, JournalError, UsageError
-from replay.result.marks import MarkSampler
+from replay.result.marks import MarkSampler, SamplerState
 from replay.result.order_rows import OrderProjection
 from replay.result.position_rows import PositionProjection
 from replay.result.projections import (
@@ -324,10 +325,14 @@ class ResultBuilder:
         name: str = "run",
         periods_per_year: float = 365.0,
         keeps_events: bool = True,
+        on_marks: Callable[[bytes], None] | None = None,
+        is_provisional: bool = False,
     ) -> None:
         """Start with the engine's setup and `Engine.ledger_scales()`.
 
-        `keeps_events=False` leaves events.bin to another sink. Raises JournalError where the folder cannot be written.
+        `keeps_events=False` leaves events.bin to another sink. `on_marks` is given the samples of the series of marks
+        as they are made. With `is_provisional` the tables are written beside the old ones until `publish`, which puts
+        them in their place, or `discard`. Raises JournalError where the folder cannot be written.
         """
         self._scales = RunScales(setup, ledger_scales)
         self._name = name
@@ -339,6 +344,7 @@ class ResultBuilder:
                 self._folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise JournalError(f"cannot make the run folder: {error.strerror}", place=str(self._folder)) from error
+        self._is_provisional = is_provisional and self._folder is not None
         written = SCHEMAS if self._folder is not None else [name for name in SCHEMAS if name not in _FROM_EVENTS]
         self._targets = {name: self._target(name) for name in written}
         self._writers = {name: TableWriter(name, SCHEMAS[name], target) for name, target in self._targets.items()}
@@ -348,6 +354,7 @@ class ResultBuilder:
         self._orders_seen = np.zeros(_ORDERS_SEEN_MIN, dtype=np.bool_)
         self._fill_count = 0
         self._marks = MarkSampler(self._scales)
+        self._on_marks = on_marks
         self._pending_events: list[bytes] = []
         self._pending_event_bytes = 0
         self._pending_points: list[NDArray[Any]] = []
@@ -389,13 +396,48 @@ class ResultBuilder:
 
     def add_records(self, records: NDArray[Any]) -> None:
         """Take the admitted records of the tape, for buy and hold and the series of marks; only a few are looked at."""
-        self._writers["marks"].add(self._marks.add(records))
+        samples = self._marks.add(records)
+        if len(samples):
+            if self._on_marks is not None:
+                self._on_marks(samples.tobytes())
+            self.add_marks(samples)
+
+    def add_marks(self, samples: NDArray[Any]) -> None:
+        """Take samples of the series of marks that were made before (dtype replay.result.marks.SAMPLE)."""
+        self._writers["marks"].add(self._marks.table(samples))
+
+    def mark_state(self) -> SamplerState:
+        """Give what a snapshot needs of the marks; events, equity points and samples are kept by others."""
+        return self._marks.state()
+
+    def restore_marks(self, state: SamplerState) -> None:
+        """Go on with the marks from a snapshot."""
+        self._marks.restore(state)
+
+    def publish(self) -> None:
+        """Put provisional tables in the place of the old ones; they go on being written there."""
+        if not self._is_provisional:
+            return
+        self._is_provisional = False
+        for name, target in list(self._targets.items()):
+            assert isinstance(target, Path)
+            final = target.with_name(f"{name}.arrow")
+            _guard_disk(partial(target.replace, final), str(final))
+            self._targets[name] = final
+
+    def discard(self) -> None:
+        """Throw provisional tables away: the old ones stay as they were."""
+        self._is_closed = True
+        for name, target in self._targets.items():
+            with contextlib.suppress(JournalError):
+                self._writers[name].close()
+            if self._is_provisional and isinstance(target, Path):
+                target.unlink(missing_ok=True)
 
     def flush(self) -> None:
         """Bring all that came in so far to the files, so that others can read it (live sessions, now and then)."""
         self._project_events()
         self._project_equity()
-        self._writers["marks"].add(self._marks.flush())
         for writer in self._writers.values():
             writer.flush()
         if self._events is not None:
@@ -407,7 +449,7 @@ class ResultBuilder:
         """Compute the statistics of what came in so far."""
         self._project_events()
         self._project_equity()
-        self._writers["marks"].add(self._marks.flush())
+        self.add_marks(self._marks.flush())
         currency = self._scales.account_currency
         fees = self._trades.fees()
         is_known = all(name == currency or amount == 0.0 for name, amount in fees.items())
@@ -507,7 +549,7 @@ class ResultBuilder:
 
     def _take_state(self, state: Mapping[str, Any]) -> None:
         """Take the engine's own marks where it has them, and its equity at the end as the last point."""
-        self._writers["marks"].add(self._marks.flush())
+        self.add_marks(self._marks.flush())
         seen = self._marks.ends()
         for symbol, (first, last) in state.get("marks", {}).items():
             earlier, later = seen.get(symbol, (None, None))
@@ -593,7 +635,7 @@ class ResultBuilder:
 
     def _target(self, name: str) -> Path | IO[bytes]:
         if self._folder is not None:
-            return self._folder / f"{name}.arrow"
+            return self._folder / (f"{name}.arrow.part" if self._is_provisional else f"{name}.arrow")
         return _Spool(max_size=_SPOOL_BYTES)
 
     def _open_events(self) -> IO[bytes]:

@@ -18,7 +18,7 @@ import pytest
 from replay import records
 from replay.disk import Disk
 from replay.errors import JournalError
-from replay.pipeline.journal import EMPTY_DIGEST, Frame, Journal, JournalReader, segment_path
+from replay.pipeline.journal import EMPTY_DIGEST, SEGMENT_HEADER_BYTES, Frame, Journal, JournalReader, segment_path
 
 SETUP_DIGEST = hashlib.sha256(b"setup").hexdigest()
 
@@ -34,10 +34,10 @@ def some_records(count: int, first: int = 0) -> np.ndarray:
 def write_journal(folder: Path, frames: int, *, commit: bool = True, rows: int = 2) -> list[int]:
     """Write `frames` frames; return the offset at which each starts, and the end."""
     journal = Journal(folder, segment=0, epoch=1, setup_digest=SETUP_DIGEST)
-    offsets = [64]
+    offsets = [SEGMENT_HEADER_BYTES]
     for number in range(frames):
         body = records.as_bytes(some_records(rows, number * rows))
-        offsets.append(64 + journal.append(number * rows, body, b'{"row":1}', EMPTY_DIGEST))
+        offsets.append(SEGMENT_HEADER_BYTES + journal.append(number * rows, body, b'{"row":1}', EMPTY_DIGEST))
         if commit:
             journal.commit()
     journal.abandon()
@@ -77,7 +77,7 @@ def test_a_segment_torn_at_every_byte_of_its_header_is_removed(tmp_path: Path) -
     second = segment_path(tmp_path, 1)
     Journal(tmp_path, segment=1, epoch=2, setup_digest=SETUP_DIGEST).abandon()
     header = second.read_bytes()
-    for length in range(64):
+    for length in range(SEGMENT_HEADER_BYTES):
         second.write_bytes(header[:length])
         frames, reader = read(tmp_path)
         assert len(frames) == 2
@@ -117,7 +117,7 @@ def test_damage_before_the_end_is_an_error_and_changes_nothing(tmp_path: Path) -
     damaged = bytearray(path.read_bytes())
     damaged[offsets[1] - 1] ^= 0xFF
     path.write_bytes(damaged)
-    with pytest.raises(JournalError, match=r"frame at byte 64 is damaged.*written after its commit") as caught:
+    with pytest.raises(JournalError, match=r"frame at byte 128 is damaged.*written after its commit") as caught:
         read(tmp_path)
     assert caught.value.exit_code == 5
     assert path.read_bytes() == bytes(damaged)
@@ -136,7 +136,10 @@ def test_a_power_cut_may_keep_a_later_frame_and_lose_an_earlier_one(tmp_path: Pa
     journal = Journal(tmp_path, segment=0, epoch=1, setup_digest=SETUP_DIGEST)
     ends = []
     for number in range(4):
-        ends.append(64 + journal.append(number, records.as_bytes(some_records(1, number)), b"{}", EMPTY_DIGEST))
+        ends.append(
+            SEGMENT_HEADER_BYTES
+            + journal.append(number, records.as_bytes(some_records(1, number)), b"{}", EMPTY_DIGEST)
+        )
         if number == 1:
             journal.commit()
     journal.abandon()
@@ -172,7 +175,7 @@ class FailingDisk(Disk):
 
 
 def test_a_full_disk_halts_with_exit_code_5_and_keeps_what_it_has(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, segment=0, epoch=1, setup_digest=SETUP_DIGEST, disk=FailingDisk(bytes_left=600))
+    journal = Journal(tmp_path, segment=0, epoch=1, setup_digest=SETUP_DIGEST, disk=FailingDisk(bytes_left=664))
     body = records.as_bytes(some_records(2))
     journal.append(0, body, b"{}", EMPTY_DIGEST)
     journal.append(2, body, b"{}", EMPTY_DIGEST)

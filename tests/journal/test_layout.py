@@ -15,6 +15,7 @@ from replay.errors import JournalError
 from replay.pipeline.journal import (
     EMPTY_DIGEST,
     FLAG_CLOSED,
+    UNKNOWN_SOURCES,
     Journal,
     JournalReader,
     encode_frame,
@@ -34,13 +35,76 @@ def some_records(count: int, first: int = 0) -> np.ndarray:
     return made
 
 
-def test_the_segment_header_is_64_bytes_in_this_order() -> None:
-    head = encode_segment_header(3, 5, SETUP_DIGEST)
-    assert len(head) == 64
+def test_the_segment_header_is_128_bytes_in_this_order() -> None:
+    sources = hashlib.sha256(b"sources").hexdigest()
+    head = encode_segment_header(3, 5, SETUP_DIGEST, sources)
+    assert len(head) == 128
     assert head[:8] == b"RPLYJRNL"
-    assert struct.unpack_from("<IIQ", head, 8) == (1, 3, 5)
+    assert struct.unpack_from("<IIQ", head, 8) == (2, 3, 5)
     assert head[24:56].hex() == SETUP_DIGEST
     assert struct.unpack_from("<II", head, 56) == (0, zlib.crc32(head[:60]))
+    assert head[64:96].hex() == sources
+    assert head[96:124] == bytes(28)
+    assert struct.unpack_from("<I", head, 124)[0] == zlib.crc32(head[64:124])
+
+
+def test_a_segment_of_version_1_is_read_and_says_nothing_of_the_strategies(tmp_path: Path) -> None:
+    head = bytearray(encode_segment_header(0, 7, SETUP_DIGEST)[:64])
+    head[8:12] = struct.pack("<I", 1)
+    head[60:] = struct.pack("<I", zlib.crc32(head[:60]))
+    frames = [encode_frame(0, records.as_bytes(some_records(3)), b'{"row":3}', EMPTY_DIGEST)]
+    frames.append(encode_frame(3, records.as_bytes(some_records(2, 3)), b'{"row":5}', EMPTY_DIGEST))
+    body = b"".join(bytes(part) for frame in frames for part in frame)
+    segment_path(tmp_path, 0).write_bytes(bytes(head) + body)
+    reader = JournalReader(tmp_path, setup_digest=SETUP_DIGEST)
+    assert [frame.limit_seq for frame in reader.frames()] == [3, 5]
+    assert reader.sources_digest == UNKNOWN_SOURCES
+    assert reader.epoch == 7
+
+
+def test_the_sources_of_the_last_segment_are_known_after_reading(tmp_path: Path) -> None:
+    for segment, text in enumerate((b"one", b"two")):
+        digest = hashlib.sha256(text).hexdigest()
+        made = Journal(tmp_path, segment=segment, epoch=1, setup_digest=SETUP_DIGEST, sources_digest=digest)
+        made.append(segment, records.as_bytes(some_records(1)), b"{}", EMPTY_DIGEST)
+        made.commit()
+        made.abandon()
+    reader = JournalReader(tmp_path)
+    assert len(list(reader.frames())) == 2
+    assert reader.sources_digest == hashlib.sha256(b"two").hexdigest()
+
+
+def test_a_journal_is_read_from_any_place_between_two_frames(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, segment=0, epoch=1, setup_digest=SETUP_DIGEST, segment_bytes=1_024)
+    places = []
+    for number in range(12):
+        journal.append(number, records.as_bytes(some_records(1, number)), b"{}", EMPTY_DIGEST)
+        places.append(journal.place)
+    journal.commit()
+    journal.abandon()
+    for place in places:
+        reader = JournalReader(tmp_path)
+        assert reader.check_before(place, bytes_max=1 << 20)
+        assert [frame.first_seq for frame in reader.frames(place)] == list(range(place.seq, 12))
+        assert (reader.next_seq, reader.segments, reader.epoch) == (12, places[-1].segment + 1, 1)
+        assert not JournalReader(tmp_path).check_before(place._replace(seq=place.seq + 1), bytes_max=1 << 20)
+    assert not JournalReader(tmp_path).check_before(places[-1]._replace(offset=1 << 30), bytes_max=1 << 40)
+    assert not JournalReader(tmp_path).check_before(places[-1]._replace(segment=99), bytes_max=1 << 40)
+
+
+def test_damage_before_a_place_is_found_as_far_back_as_is_looked_at(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, segment=0, epoch=1, setup_digest=SETUP_DIGEST, segment_bytes=1_024)
+    for number in range(12):
+        journal.append(number, records.as_bytes(some_records(1, number)), b"{}", EMPTY_DIGEST)
+        journal.commit()
+    journal.abandon()
+    place = journal.place
+    damaged = bytearray(segment_path(tmp_path, 0).read_bytes())
+    damaged[300] ^= 1
+    segment_path(tmp_path, 0).write_bytes(damaged)
+    with pytest.raises(JournalError, match="is damaged"):
+        JournalReader(tmp_path).check_before(place, bytes_max=1 << 20)
+    assert JournalReader(tmp_path).check_before(place, bytes_max=place.offset)
 
 
 def test_the_frame_header_is_64_bytes_in_this_order() -> None:
@@ -128,10 +192,10 @@ def test_a_commit_is_due_by_bytes_and_by_time(tmp_path: Path) -> None:
 
 def test_a_newer_version_is_refused_by_name(tmp_path: Path) -> None:
     head = bytearray(encode_segment_header(0, 1, SETUP_DIGEST))
-    head[8:12] = struct.pack("<I", 2)
-    head[60:] = struct.pack("<I", zlib.crc32(head[:60]))
+    head[8:12] = struct.pack("<I", 3)
+    head[60:64] = struct.pack("<I", zlib.crc32(head[:60]))
     segment_path(tmp_path, 0).write_bytes(head)
-    with pytest.raises(JournalError, match="format version 2, this program reads 1"):
+    with pytest.raises(JournalError, match="format version 3, this program reads 2"):
         list(JournalReader(tmp_path).frames())
 
 

@@ -35,6 +35,7 @@ from replay.verify import verify
 
 from .market import SETTINGS, Busy, CutFeed, Raises, ScriptedFeed, market
 
+WITHOUT_SNAPSHOTS = {"session_options": {"snapshot_every": "0s", "snapshot_records": 0}}
 ROWS = 3_000
 SEED = 3
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -178,7 +179,7 @@ def test_a_strategy_that_decides_otherwise_is_caught_by_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "s"
-    paper(folder)
+    paper(folder, **WITHOUT_SNAPSHOTS)  # type: ignore[arg-type]
     log = (folder / "events" / "events.bin").read_bytes()
 
     def otherwise(self: Busy, bar: object) -> None:

@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from replay.records import RECORD, Kind
-from replay.result.marks import MarkSampler
+from replay.result.marks import MarkSampler, SamplerState
 from replay.result.projections import RunScales
-from replay.result.tables import Table
 
 SCALES = [6, 10]
 MINUTE = 60_000_000_000
@@ -36,6 +36,7 @@ def test_the_first_and_last_mids_of_every_instrument_are_found(setup: Callable[.
     records = np.concatenate([_quotes(3, 1, 500), _quotes(20_000, 0)])
     sampler = _sampler(setup)
     sampler.add(records)
+    sampler.flush()
     assert sampler.ends() == {"BTCUSDT": (100.01, 300.00), "ETHUSDT": (5.01, 5.03)}
 
 
@@ -46,7 +47,23 @@ def test_first_and_last_do_not_depend_on_how_records_are_cut(setup: Callable[...
     tables = [sampler.add(records[start : start + size]) for start in range(0, len(records), size)]
     tables.append(sampler.flush())
     assert sampler.ends() == {"BTCUSDT": (100.01, 240.0), "ETHUSDT": (7.01, 7.11)}
-    assert len(Table.concatenate(tables)) >= 1
+    whole = _sampler(setup)
+    expected = np.concatenate([whole.add(records), whole.flush()])
+    assert np.array_equal(np.concatenate(tables), expected)
+    assert len(expected) >= 1
+
+
+@pytest.mark.parametrize("cut", [0, 1, 1_023, 1_024, 1_500, 6_999])
+def test_a_sampler_goes_on_from_its_state_as_if_nothing_had_been(setup: Callable[..., bytes], cut: int) -> None:
+    records = np.concatenate([_quotes(3_000, 0), _quotes(11, 1, 700), _quotes(4_000, 0, 20_000)])
+    records["ts_recv"][2_000:2_100] -= 5 * MINUTE
+    whole, before, after = _sampler(setup), _sampler(setup), _sampler(setup)
+    expected = [whole.add(records), whole.flush()]
+    first = before.add(records[:cut])
+    after.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(before.state()), type=SamplerState))
+    rest = [after.add(records[cut:]), after.flush()]
+    assert np.array_equal(np.concatenate([first, *rest]), np.concatenate(expected))
+    assert after.ends() == whole.ends()
 
 
 def test_a_one_sided_quote_makes_no_mark_where_sizes_are_known(setup: Callable[..., bytes]) -> None:
@@ -91,8 +108,9 @@ def test_the_first_mark_is_that_of_the_start_of_trading(setup: Callable[..., byt
 def test_the_series_is_thin(setup: Callable[..., bytes]) -> None:
     sampler = _sampler(setup)
     samples = sampler.add(_quotes(50_000))
+    assert sampler.table(samples).columns == ["time", "symbol", "price"]
     assert 20 <= len(samples) <= 2 * (50_000 // 1_024 + 1)
-    assert np.all(np.diff(samples.integers("time") // MINUTE) > 0)
+    assert np.all(np.diff(samples["time"] // MINUTE) > 0)
     slow = _sampler(setup)
     tables = [slow.add(part) for part in np.array_split(_quotes(3_000), 3_000)]
     assert sum(len(table) for table in tables) <= 4

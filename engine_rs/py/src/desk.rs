@@ -383,10 +383,10 @@ impl Desk {
 /// A position as its strategy has been told; always the present one.
 #[pyclass(frozen, module = "replay._engine")]
 pub struct Position {
-    cell: Shared,
-    names: Arc<Names>,
-    strategy: u32,
-    instrument: u32,
+    pub cell: Shared,
+    pub names: Arc<Names>,
+    pub strategy: u32,
+    pub instrument: u32,
 }
 
 impl Position {
@@ -454,8 +454,8 @@ impl Position {
 /// The account as told: answers delivered to any strategy.
 #[pyclass(frozen, module = "replay._engine")]
 pub struct Account {
-    cell: Shared,
-    names: Arc<Names>,
+    pub cell: Shared,
+    pub names: Arc<Names>,
 }
 
 #[pymethods]
@@ -499,8 +499,8 @@ impl Account {
 /// The strategy's own random numbers: xoshiro256**, seeded from the run's seed and the strategy's index.
 #[pyclass(frozen, module = "replay._engine")]
 pub struct Random {
-    cell: Shared,
-    strategy: u32,
+    pub cell: Shared,
+    pub strategy: u32,
 }
 
 #[pymethods]

@@ -22,6 +22,7 @@ use replay_core::setup::{Setup, SetupText};
 use crate::cell::{Cell, Shared};
 use crate::desk::Desk;
 use crate::errors;
+use crate::snapshot::{self, CallViews};
 use crate::views::{event_kind_name, Bar, Fill, Names, OrderUpdate, Quote, Trade};
 
 /// Handlers by name, in the order of their slots.
@@ -417,6 +418,31 @@ impl Engine {
         Ok(engine.exchange.ledger.is_balanced(&self.names.setup))
     }
 
+    /// The whole state between two batches, as bytes that an engine of the same build, setup and strategies restores.
+    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &snapshot::take(py, &self.cell, &self.call_views())?))
+    }
+
+    /// Puts a snapshot in the place of this engine, which has taken nothing yet; on_start is not called again.
+    ///
+    /// Raises ValueError where the bytes are none of this build's, or the strategies define other handlers.
+    fn restore(&self, py: Python<'_>, state: &[u8]) -> PyResult<()> {
+        snapshot::put(py, &self.cell, &self.call_views(), state)
+    }
+
+    /// A handle (series, indicator, position, ...) or view of this engine, as bytes; a TypeError for anything else.
+    fn freeze<'py>(&self, py: Python<'py>, handle: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(
+            py,
+            &snapshot::freeze(&self.cell, &self.call_views(), handle)?,
+        ))
+    }
+
+    /// The handle or view that `freeze` gave these bytes for, in this engine.
+    fn thaw(&self, py: Python<'_>, frozen: &[u8]) -> PyResult<Py<PyAny>> {
+        snapshot::thaw(py, &self.cell, &self.names, &self.call_views(), frozen)
+    }
+
     /// Cancels every order of every strategy at once, as a strategy that raised is.
     fn cancel_all_at_once(&self, py: Python<'_>) -> PyResult<()> {
         let mut engine = self.cell.borrow_mut(py)?;
@@ -432,6 +458,14 @@ fn is_interrupt(py: Python<'_>, error: &PyErr) -> bool {
 }
 
 impl Engine {
+    fn call_views(&self) -> CallViews<'_> {
+        CallViews {
+            quote: &self.quote,
+            trade: &self.trade,
+            bar: &self.bar,
+        }
+    }
+
     /// Lets the engine take records up to the next handler call, and shows the view of it what it is called with.
     #[inline]
     fn step(&self, py: Python<'_>, records: &[Record], position: &mut usize) -> PyResult<Step> {

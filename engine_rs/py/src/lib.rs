@@ -11,6 +11,7 @@ mod ingest;
 mod numbers;
 mod sequencer;
 mod series;
+mod snapshot;
 mod views;
 
 #[pymodule]
@@ -20,6 +21,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "BUILD_PROFILE",
         if cfg!(debug_assertions) { "debug" } else { "release" },
     )?;
+    module.add("ENGINE_BUILD", snapshot::BUILD)?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<sequencer::Sequencer>()?;
     module.add_class::<desk::Desk>()?;

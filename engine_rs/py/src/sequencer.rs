@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyDict};
+use pyo3::types::{PyByteArray, PyBytes, PyDict};
 use replay_core::record::Record;
 use replay_core::sequencer::{self, FAULTS};
 use replay_core::setup::Setup;
@@ -67,6 +68,23 @@ impl Sequencer {
                 .map(|(row, fault)| (row, fault.name()))
                 .collect(),
         ))
+    }
+
+    /// The whole state, as bytes that a sequencer of the same build and setup restores.
+    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = postcard::to_allocvec(&self.core).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// Puts a snapshot in the place of this sequencer. Raises ValueError where the bytes are none.
+    fn restore(&mut self, state: &[u8]) -> PyResult<()> {
+        let mut core: sequencer::Sequencer = postcard::from_bytes(state)
+            .map_err(|error| PyValueError::new_err(format!("these bytes are no snapshot of a sequencer: {error}")))?;
+        // As after a journal that is run from its start, which holds neither what was raised nor what was left out.
+        core.raised = 0;
+        core.faults = Default::default();
+        self.core = core;
+        Ok(())
     }
 
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

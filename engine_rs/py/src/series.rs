@@ -126,8 +126,8 @@ impl Series {
 /// An indicator: compares and reckons as the number that it is now.
 #[pyclass(frozen, module = "replay._engine")]
 pub struct Indicator {
-    cell: Shared,
-    index: u32,
+    pub cell: Shared,
+    pub index: u32,
 }
 
 impl Indicator {

@@ -12,6 +12,7 @@ use replay_core::reason::Reason;
 use replay_core::record::{Record, SIDE_BUY, SIDE_SELL};
 use replay_core::series::SeriesBar;
 use replay_core::setup::Setup;
+use serde::{Deserialize, Serialize};
 
 /// What views need of the run: units and names.
 pub struct Names {
@@ -136,6 +137,11 @@ impl Quote {
     pub fn set(&self, record: &Record) {
         self.words.set(record, &self.names.setup);
     }
+
+    /// What it shows, as the record that it was set from.
+    pub fn record(&self) -> Record {
+        self.words.record()
+    }
 }
 
 #[pymethods]
@@ -215,6 +221,11 @@ impl Trade {
     #[inline]
     pub fn set(&self, record: &Record) {
         self.words.set(record, &self.names.setup);
+    }
+
+    /// What it shows, as the record that it was set from.
+    pub fn record(&self) -> Record {
+        self.words.record()
     }
 }
 
@@ -319,6 +330,34 @@ impl Bar {
     fn price(&self, field: usize) -> f64 {
         self.fields[field].load(Relaxed) as f64 / f64::from_bits(self.price_unit.load(Relaxed))
     }
+
+    /// Everything that it shows, as plain data.
+    pub fn content(&self) -> BarContent {
+        BarContent {
+            fields: std::array::from_fn(|field| self.fields[field].load(Relaxed)),
+            price_unit: self.price_unit.load(Relaxed),
+            size_unit: self.size_unit.load(Relaxed),
+            instrument: self.instrument.load(Relaxed),
+        }
+    }
+
+    pub fn set_content(&self, content: &BarContent) {
+        for (to, from) in self.fields.iter().zip(content.fields) {
+            to.store(from, Relaxed);
+        }
+        self.price_unit.store(content.price_unit, Relaxed);
+        self.size_unit.store(content.size_unit, Relaxed);
+        self.instrument.store(content.instrument, Relaxed);
+    }
+}
+
+/// What a bar's view shows, to be kept in a snapshot.
+#[derive(Serialize, Deserialize)]
+pub struct BarContent {
+    fields: [i64; 8],
+    price_unit: u64,
+    size_unit: u64,
+    instrument: u32,
 }
 
 #[pymethods]
@@ -363,12 +402,7 @@ impl Bar {
     /// A copy that outlives the call.
     fn copy(&self) -> Bar {
         let copy = Bar::new(&self.names);
-        for (to, from) in copy.fields.iter().zip(&self.fields) {
-            to.store(from.load(Relaxed), Relaxed);
-        }
-        copy.price_unit.store(self.price_unit.load(Relaxed), Relaxed);
-        copy.size_unit.store(self.size_unit.load(Relaxed), Relaxed);
-        copy.instrument.store(self.instrument.load(Relaxed), Relaxed);
+        copy.set_content(&self.content());
         copy
     }
     fn __repr__(&self, py: Python<'_>) -> String {

@@ -213,6 +213,16 @@ impl Engine {
         self.has_handlers_per_record
     }
 
+    /// The handlers of each strategy, as bits of [`handles`].
+    pub fn handlers(&self) -> &[u32] {
+        &self.handlers
+    }
+
+    /// Whether no record is being taken: only then is the whole state here, and none of it in a handler.
+    pub fn is_between_records(&self) -> bool {
+        self.phase == Phase::Idle && self.calling.is_none()
+    }
+
     /// When the next timer is due, for a live shell.
     pub fn next_timer(&self) -> Option<i64> {
         let time = self.timers.next_time();
