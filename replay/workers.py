@@ -20,7 +20,8 @@ from prometheus_client.registry import Collector
 from replay import logs
 from replay.errors import ConfigError, SessionLocked
 from replay.health import State
-from replay.modes import PAPER_METRICS_PORT, Plan, paper_async
+from replay.modes import PAPER_METRICS_PORT, paper_async
+from replay.opening import Plan
 from replay.pipeline.stop import Stop, stop_on_signals
 from replay.serving import MetricsServer
 

@@ -17,10 +17,12 @@ from replay.config import RunConfig, load
 from replay.errors import ConfigError
 from replay.events import EVENT, EventKind
 from replay.feeds.tape import TapeWriter
-from replay.modes import Plan, backtest, paper, paper_async, rerun_session
+from replay.modes import backtest, paper, paper_async
+from replay.opening import Plan
 from replay.pipeline.journal import JournalReader
 from replay.pipeline.stop import Stop
 from replay.records import Kind
+from replay.rerun import record_of_run, rerun_session
 
 from .market import START_NS, ScriptedFeed, header, market
 
@@ -189,7 +191,7 @@ def test_a_warmup_beside_run_from_is_refused(tape: NDArray[Any], tmp_path: Path)
 
 def test_verify_finds_a_tick_of_the_warmup(tape: NDArray[Any], tmp_path: Path) -> None:
     config: RunConfig = load(tmp_path / "run.toml")
-    found = replay.modes.record_of_run(config, 5)
+    found = record_of_run(config, 5)
     assert found == tape[5]
-    assert replay.modes.record_of_run(config, CUT + 5) == tape[CUT + 5]
+    assert record_of_run(config, CUT + 5) == tape[CUT + 5]
     assert int(found["ts_recv"]) > START_NS
