@@ -61,8 +61,10 @@ STRATEGY = """
 from replay import Strategy
 
 class Watcher(Strategy):
+    length: str = "10s"
+
     def on_start(self):
-        self.average = self.bars("BTCUSDT", "10s").sma(5)
+        self.average = self.bars("BTCUSDT", self.length).sma(5)
 
     def on_bar(self, bar):
         if self.average.ready:  # tries to trade from the first bar on
@@ -139,7 +141,7 @@ def test_a_live_session_trades_from_its_start_and_is_warm_by_then(tape: NDArray[
     old["ts_recv"] += shift_ns
     old["ts_event"] += shift_ns
     write(tmp_path / "before.npy", old)
-    config = load(tmp_path / "run.toml", sets=["metrics.port=0"])
+    config = load(tmp_path / "run.toml", sets=["metrics.port=0", 'strategy.0.params.length="20ms"'])
     began_ns = time.time_ns()
     live = ScriptedFeed(tape[CUT:], [0.004] * 100)
     result = paper(Plan(config, feeds=[live]), tmp_path / "s")
