@@ -354,7 +354,7 @@ def _header_without_frames(source: Source) -> TapeHeader:
             remedy="publish to it first (`replay publish`), or give another from and to",
         )
     if spec.records is None:
-        raise ConfigError(
+        raise NothingYet(
             "the topic holds no frame yet, so that it is not known what it will carry",
             place=str(source.address),
             remedy='start `replay publish` first, or say records = "quote" (and bar = "1m" for bars) on the feed',
