@@ -42,6 +42,9 @@ class Proof(ABC):
     def prepare(self, scratch: Path) -> None:  # noqa: B027 - most proofs need none
         """Do once what all cycles share; `scratch` lives as long as the proof runs."""
 
+    def close(self) -> None:  # noqa: B027 - most proofs need none
+        """Let go of what `prepare` took; also where that failed half-way."""
+
     @abstractmethod
     def cycle(self, number: int, dice: random.Random, scratch: Path) -> Figures:
         """Run one cycle in an empty folder; raise Broken where something does not hold."""
@@ -62,6 +65,8 @@ _PLACES = {
     "file-limit": "faults:FileLimit",
     "disk-full": "faults:DiskFull",
     "messages": "messages:Messages",
+    "kill-kafka": "kafka_kills:KafkaKills",
+    "kafka-points": "kafka_points:KafkaPoints",
     "sessions": "sessions:RandomSessions",
 }
 
