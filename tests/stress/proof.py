@@ -38,6 +38,8 @@ class Proof(ABC):
     """What is proved, in one line."""
     cycles: int
     small: int
+    is_small: bool = False
+    """Whether this is the small form, which may also wait for less."""
 
     def prepare(self, scratch: Path) -> None:  # noqa: B027 - most proofs need none
         """Do once what all cycles share; `scratch` lives as long as the proof runs."""
@@ -66,6 +68,7 @@ _PLACES = {
     "disk-full": "faults:DiskFull",
     "messages": "messages:Messages",
     "kill-kafka": "kafka_kills:KafkaKills",
+    "broker-faults": "broker_faults:BrokerFaults",
     "kafka-points": "kafka_points:KafkaPoints",
     "sessions": "sessions:RandomSessions",
 }

@@ -95,6 +95,7 @@ def run(
     try:
         shared = scratch / "shared"
         shared.mkdir()
+        proof.is_small = is_small
         try:
             proof.prepare(shared)
         except Unavailable as reason:
