@@ -6,6 +6,7 @@ May not live here: names of points; they are those that a recorded run passes, s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import inspect
@@ -49,10 +50,11 @@ class FeedToEnd(LiveFeed):
     async def batches_async(self, cursor: bytes | None = None) -> AsyncIterator[Batch]:
         if cursor is not None and self._is_over(cursor):
             return
-        async for batch in self._feed.batches_async(cursor):
-            yield batch
-            if self._is_over(batch.cursor):
-                return
+        async with contextlib.aclosing(self._feed.batches_async(cursor)) as batches:
+            async for batch in batches:
+                yield batch
+                if self._is_over(batch.cursor):
+                    return
 
     def _is_over(self, cursor: bytes) -> bool:
         return TopicPlace.parse(cursor, self.uri).partitions["0"].offset >= self._limit
