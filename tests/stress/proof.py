@@ -69,6 +69,8 @@ _PLACES = {
     "messages": "messages:Messages",
     "kill-kafka": "kafka_kills:KafkaKills",
     "broker-faults": "broker_faults:BrokerFaults",
+    "messages-kafka": "kafka_messages:KafkaMessages",
+    "soak": "soak:Soak",
     "kafka-points": "kafka_points:KafkaPoints",
     "sessions": "sessions:RandomSessions",
 }

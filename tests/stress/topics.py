@@ -127,6 +127,8 @@ class Topics:
     """The session's [kafka]."""
     port: int = 0
     """Of the session's metrics; 0: any."""
+    strategy: str = ""
+    """By default one that trades often."""
 
     def topic(self, role: str) -> str:
         """Name one of the topics."""
@@ -177,7 +179,7 @@ class Topics:
         slow = '{ entry = "150ms", cancel = "100ms", response = "70ms" }'
         quick = '{ entry = "1us", cancel = "1us", response = "1us" }'
         text = _RUN.format(
-            strategy="modes.market:Busy" if is_kept else "stress.world:Hasty",
+            strategy=self.strategy or ("modes.market:Busy" if is_kept else "stress.world:Hasty"),
             servers=self.broker.bootstrap if is_data_set else self._servers,
             ticks=self.topic(TICKS),
             start="earliest",
