@@ -22,7 +22,7 @@ from replay.adapters.kafka.reader import ReaderCounters, TopicReader
 from replay.adapters.kafka.wire import BadFrame, Frame, Table, decode, is_frame
 from replay.adapters.live import Stamper
 from replay.adapters.text import header_of
-from replay.errors import ConfigError, DataError, UsageError
+from replay.errors import ConfigError, DataError, NothingYet, UsageError
 from replay.feeds.feed import Batch, DeadLetter, ReceiveTime
 from replay.feeds.tape import TapeHeader
 from replay.measures import Measure

@@ -123,6 +123,11 @@ class Running:
         return found
 
 
+def stop(worker: Running) -> None:
+    worker.process.send_signal(signal.SIGINT)
+    assert worker.process.wait(timeout=60) == 130, worker.log.read_text()
+
+
 def records_in(shards: Path) -> int:
     total = 0
     for folder in shards.glob("shard-*"):
@@ -170,9 +175,7 @@ def test_a_worker_of_three_is_killed_under_load_and_its_shards_go_on_in_the_othe
         assert source.wait(timeout=30) == 0
         time.sleep(1.0)
         for worker in stay:
-            worker.process.send_signal(signal.SIGINT)
-        for worker in stay:
-            assert worker.process.wait(timeout=60) == 130, worker.log.read_text()
+            stop(worker)
     finally:
         for process in (source, *(worker.process for worker in workers)):
             process.kill()
@@ -203,17 +206,15 @@ def test_a_shard_waits_for_its_first_record_and_goes_on_in_the_next_worker(
     run = write_run(tmp_path, broker.uri(topic), broker.uri(topic) + "-{partition}")
     broker.create_topic(f"{topic}-0")
     tape.save(tmp_path / "coins.npy", coins(500), coin_header())
-    worker = Running(run, tmp_path / "shards", 0)
-    wait_for(lambda: "shard waits" in worker.log.read_text(), [worker])
+    first = Running(run, tmp_path / "shards", 0)
+    wait_for(lambda: "shard waits" in first.log.read_text(), [first])
     publish = [sys.executable, "-m", "replay", "publish", str(tmp_path / "coins.npy"), broker.uri(topic)]
     subprocess.run(publish, check=True, stdout=subprocess.DEVNULL)
-    wait_for(lambda: records_in(tmp_path / "shards") == len(coins(500)), [worker])
-    for turn in (1, 2):
-        worker.process.send_signal(signal.SIGINT)
-        assert worker.process.wait(timeout=60) == 130
-        if turn == 1:
-            worker = Running(run, tmp_path / "shards", 1)
-            wait_for(lambda: worker.started() == {0}, [worker])
+    wait_for(lambda: records_in(tmp_path / "shards") == len(coins(500)), [first])
+    stop(first)
+    then = Running(run, tmp_path / "shards", 1)
+    wait_for(lambda: then.started() == {0}, [then])
+    stop(then)
     reader = JournalReader(tmp_path / "shards" / "shard-0000" / "journal")
     list(reader.frames())
     assert reader.epoch == 2, "each start of a shard has an epoch of its own, whoever made it"
