@@ -67,6 +67,8 @@ class Inbox:
     def take(self) -> Batch | None:
         """Take all that has come in as one batch; raise what the feed raised, once its last batch is taken."""
         self._ready.clear()
+        if self._reading.done():
+            self._ready.set()  # its end is still to be taken, and nothing else will tell of it
         self._space.set()
         batches, self._batches, self._rows = self._batches, [], 0
         self.arrived_ns = self._oldest_ns
