@@ -337,8 +337,9 @@ class Topics:
         found: dict[int, tuple[int, int]] = {}
         for message in self.broker.read(self.topic(TICKS)):
             for row in self._rows_of(message):
-                check(row not in found, f"row {row} is in the topic twice: the publisher is wrong, not the session")
-                found[row] = (message.partition, message.offset)
+                place = (message.partition, message.offset)
+                check(row not in found, f"the publisher is wrong: row {row} lies at {found.get(row)} and at {place}")
+                found[row] = place
         return found
 
     def _rows_of(self, message: Message) -> list[int]:
