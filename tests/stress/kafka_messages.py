@@ -16,7 +16,7 @@ import msgspec
 from modes.market import SETTINGS, START_NS, Busy, header
 from support.broker import Broker
 
-from replay import api, modes
+from replay import api, modes, opening
 from replay.adapters.kafka import feed as kafka_feed
 from replay.adapters.kafka.wire import BadFrame, FrameWriter, Place, Table, decode
 from replay.config import load
@@ -155,7 +155,7 @@ class KafkaMessages(Proof):
         def session() -> dict[str, int]:
             kafka_feed.MESSAGES_MAX = 40
             config = load(topics.run_file())
-            opened = modes.open_feed(msgspec.structs.replace(config.feed[0], dead_letters=None), config)
+            opened = opening.open_feed(msgspec.structs.replace(config.feed[0], dead_letters=None), config)
             plan = api.plan(Busy, FeedToEnd(opened, limit), **SETTINGS, metrics={"port": 0})
             disk = None if point is None else WatchedDisk(point, syncs=False)
             asyncio.run(modes.paper_async(plan, topics.folder, disk=disk, commit_every_ns=0))

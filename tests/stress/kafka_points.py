@@ -22,7 +22,7 @@ import msgspec
 from modes.market import SETTINGS, Busy
 from support.broker import Broker
 
-from replay import api, modes
+from replay import api, modes, opening
 from replay.adapters.kafka import feed as kafka_feed
 from replay.adapters.kafka.partitions import TopicPlace
 from replay.adapters.kafka.sink import KafkaSink
@@ -186,7 +186,7 @@ class KafkaPoints(Proof):
             install(point)
         kafka_feed.MESSAGES_MAX = MESSAGES_MAX
         config = load(self._topics.run_file())
-        feed = FeedToEnd(modes.open_feed(msgspec.structs.replace(config.feed[0], dead_letters=None), config), self.rows)
+        feed = FeedToEnd(opening.open_feed(msgspec.structs.replace(config.feed[0], dead_letters=None), config), self.rows)
         sink = {"uri": topics.broker.uri(topics.topic(OUT)), "drain": "60s"}
         settings = {**SETTINGS, "metrics": {"port": 0}, "sink": [sink], "run": {"seed": config.run.seed}}
         plan = api.plan(Busy, feed, **settings)

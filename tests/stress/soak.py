@@ -174,7 +174,10 @@ class Soak(Proof):
 def slope_of(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
     """Fit a line through the means of blocks; give its slope, and the standard error of that."""
     count = min(BLOCKS, len(x))
-    means = [(float(a.mean()), float(b.mean())) for a, b in zip(np.array_split(x, count), np.array_split(y, count), strict=True)]
+    means = [
+        (float(a.mean()), float(b.mean()))
+        for a, b in zip(np.array_split(x, count), np.array_split(y, count), strict=True)
+    ]
     across, up = np.array(means).T
     spread = across - across.mean()
     slope = float((spread * up).sum() / (spread**2).sum())

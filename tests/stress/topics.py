@@ -314,7 +314,9 @@ class Topics:
             check(hashlib.sha256(log).hexdigest() == result.digest, "the event log is not that of the topic's backtest")
             have, want = ledger_of(self.folder), ledger_of(out)
             for key in want.keys() - {"interrupted"}:
-                check(have[key] == want[key], f"{key} is not that of the topic's backtest: {have[key]!r}, {want[key]!r}")
+                check(
+                    have[key] == want[key], f"{key} is not that of the topic's backtest: {have[key]!r}, {want[key]!r}"
+                )
         outcome = verify(self.folder)
         check(outcome.equal, f"the event log is not that of a backtest of the journal: {outcome}")
         return len(log) // 128
