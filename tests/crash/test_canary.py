@@ -1,4 +1,4 @@
-"""The secrets canary: a marked password in a session's environment or file appears in nothing that it writes or shows."""
+"""The secrets canary: a marked password of a session appears in nothing that it writes or shows."""
 
 from __future__ import annotations
 

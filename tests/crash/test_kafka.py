@@ -1,4 +1,4 @@
-"""Sessions on Kafka: killed at random moments and at each point of the sink's path, before brokers that fail, and long."""
+"""Sessions on Kafka: killed at any moment and point, before brokers that fail, and for long."""
 
 from __future__ import annotations
 
