@@ -14,6 +14,7 @@ import numpy as np
 
 from replay import records
 from replay.pipeline.stop import Stop
+from replay.tasks import end_task
 
 if TYPE_CHECKING:
     from replay.feeds.feed import Batch
@@ -100,8 +101,7 @@ class Inbox:
             self._ready.set()
 
     async def __aexit__(self, *error: object) -> None:
-        self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
+        await end_task(self._reading)
         close = getattr(self._source, "aclose", None)
         if close is not None:
             await close()

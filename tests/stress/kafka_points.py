@@ -186,7 +186,9 @@ class KafkaPoints(Proof):
             install(point)
         kafka_feed.MESSAGES_MAX = MESSAGES_MAX
         config = load(self._topics.run_file())
-        feed = FeedToEnd(opening.open_feed(msgspec.structs.replace(config.feed[0], dead_letters=None), config), self.rows)
+        feed = FeedToEnd(
+            opening.open_feed(msgspec.structs.replace(config.feed[0], dead_letters=None), config), self.rows
+        )
         sink = {"uri": topics.broker.uri(topics.topic(OUT)), "drain": "60s"}
         settings = {**SETTINGS, "metrics": {"port": 0}, "sink": [sink], "run": {"seed": config.run.seed}}
         plan = api.plan(Busy, feed, **settings)
