@@ -116,7 +116,7 @@ class DiskErrors(_Halting):
             self.check_halt(end.error)
         # A commit beside the loop may make fewer operations than were recorded: then nothing was refused.
         # A snapshot that cannot be written is given up and counted: the journal has all that it would have held.
-        may_go_on = occurrence > 1 or operation.startswith("snapshots/")
+        may_go_on = occurrence > 1 or operation.startswith("snapshots")
         check(end.error is not None or may_go_on, f"{operation} failed and the session went on")
         if told.exists():
             raise Broken(told.read_text())
