@@ -7,7 +7,8 @@ May not live here: the broker, the topic and aiokafka alone (kafka_side).
 A topic of quotes in frames of 1,000 records is read as a data set (`replay.backtest`), and as a live feed by a paper
 session that journals every record. The strategy has no handler: what is measured is the way to it; a contender of its
 own has an empty `on_quote`. aiokafka alone has the same fetch settings and takes as many messages at a time. It is run
-without its own checksums, as replay's reader is, which proves each frame's CRC-32 itself; and with them: the same proof.
+without its own checksums, as replay's reader is, which proves each frame's CRC-32 itself; and with them:
+the same proof.
 """
 
 from __future__ import annotations

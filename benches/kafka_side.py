@@ -246,3 +246,33 @@ def load_note() -> dict[str, Any]:
 def column(found: Sequence[Mapping[str, Any]], name: str) -> list[float]:
     """Give one figure of all rounds."""
     return [float(figures[name]) for figures in found]
+
+
+def producer(servers: str, topic: str) -> Any:
+    """Make a producer with the settings of replay's publisher, flat out."""
+    from aiokafka import AIOKafkaProducer
+
+    from replay.adapters.kafka.connection import client_options
+    from replay.adapters.kafka.publish import _MARGIN_BYTES
+    from replay.adapters.kafka.wire import FRAME_BYTES_MAX
+
+    return AIOKafkaProducer(
+        **client_options(TopicAddress.parse(uri(servers, topic)), None),
+        acks="all",
+        enable_idempotence=True,
+        max_batch_size=FRAME_BYTES_MAX - _MARGIN_BYTES,
+        max_request_size=2 * FRAME_BYTES_MAX,
+        linger_ms=2,
+    )
+
+
+async def delete_topic(servers: str, topic: str) -> None:
+    """Delete a topic, so that the disk does not fill."""
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+    finally:
+        await admin.close()
