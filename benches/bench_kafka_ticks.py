@@ -49,8 +49,9 @@ def alone(servers: str, messages: str) -> Lap:
 def data_set(servers: str, _messages: str) -> Lap:
     """Run a backtest over the topic."""
     lap = Lap()
-    feed = {"uri": kafka_side.uri(servers, TOPIC, "?from=earliest&to=latest"), "receive": FEED["time"], **FEED}
-    replay.backtest(NoHandler, feed, progress=lambda done, _total, _time: lap.reached(done), **RUN)
+    uri = kafka_side.uri(servers, TOPIC, "?from=earliest&to=latest")
+    progress = lambda done, _total, _time: lap.reached(done)  # noqa: E731
+    replay.backtest(NoHandler, uri, feed_options=FEED, progress=progress, **RUN)
     return lap
 
 
@@ -69,7 +70,8 @@ def paper(servers: str, messages: str) -> Lap:
         asyncio.run(
             replay.paper_async(
                 NoHandler,
-                {"uri": kafka_side.uri(servers, TOPIC, "?from=earliest"), **FEED},
+                kafka_side.uri(servers, TOPIC, "?from=earliest"),
+                feed_options=FEED,
                 session=Path(folder) / "session",
                 progress=progress,
                 stop=stop,
