@@ -428,8 +428,9 @@ class Pipeline:
     async def _run_live(self, committer: _Committer) -> None:
         async with _Inbox(self.feed.batches_async(self.cursor), self.stop) as inbox:
             self.commands.bind(asyncio.get_running_loop(), inbox.ready)
+            committer.on_commit = inbox.ready.set
             while not self.stop.requested:
-                await inbox.wait(self._idle_seconds())
+                await inbox.wait(self._idle_seconds(is_committing=committer.is_committing))
                 batch = inbox.take()
                 self._obey()
                 if batch is not None:
@@ -568,13 +569,13 @@ class Pipeline:
         self.stopped_by = cause
         self.stop.request()
 
-    def _idle_seconds(self) -> float | None:
-        """Say how long the live loop may sleep when no records come."""
+    def _idle_seconds(self, *, is_committing: bool) -> float | None:
+        """Say how long the live loop may sleep when no records come; the end of a commit wakes it."""
         waits: list[float] = []
         if self.beats is not None:
             wall_ns = self._wall_ns()
             waits.append((self.beats.next_ns(wall_ns, self.engine.next_timer_ns()) - wall_ns) / 1e9)
-        commit_ns = None if self.journal is None else self.journal.next_commit_ns()
+        commit_ns = None if self.journal is None or is_committing else self.journal.next_commit_ns()
         if commit_ns is not None:
             waits.append(commit_ns / 1e9)
         look_s = None if self.risk is None else self.risk.next_seconds()
@@ -654,6 +655,13 @@ class _Committer:
         self._running: asyncio.Future[int] | None = None
         self._executor: ThreadPoolExecutor | None = None
         self._error: Exception | None = None
+        self.on_commit: Callable[[], object] = lambda: None
+        """Called when a commit has ended: the loop that sleeps meanwhile has to ask anew how long it may."""
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether the disk is at work."""
+        return self._running is not None
 
     async def __aenter__(self) -> Self:
         if self._journal is not None:
@@ -689,6 +697,7 @@ class _Committer:
         except Exception as error:  # noqa: BLE001 - raised by the next poll, in the task that runs the pipeline
             self._error = error
             self._pipeline.stop.request()
+        self.on_commit()
 
     def _finish(self) -> None:
         if self._error is not None:
