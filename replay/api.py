@@ -25,7 +25,7 @@ from replay.strategy import Strategy
 
 if TYPE_CHECKING:
     from replay.fork import ForkRequest
-    from replay.modes import Plan
+    from replay.opening import Plan
     from replay.pipeline.pacing import PlayControls, Speed
     from replay.pipeline.pipeline import ProgressCall
     from replay.pipeline.stop import Stop
@@ -182,7 +182,7 @@ def plan(
     **sections: Any,
 ) -> Plan:
     """Turn the arguments of `backtest` and its like into a checked configuration with its feeds and strategies."""
-    from replay.modes import Plan
+    from replay.opening import Plan
 
     if isinstance(strategy, RunConfig | str | Path):
         others = {"instruments": instruments, "cash": cash, "params": params, "fees": fees, "latency": latency}
@@ -223,7 +223,7 @@ def plan(
 
 
 def _plan_of_run_file(run: RunConfig | str | Path, feed: FeedLike | None) -> Plan:
-    from replay.modes import Plan
+    from replay.opening import Plan
 
     if isinstance(run, RunConfig):
         if feed is not None:
@@ -284,7 +284,7 @@ def _feed_entry(feed: FeedLike, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _feeds(feeds: Sequence[FeedLike], config: RunConfig) -> list[Feed] | None:
     """Make the feeds that a configuration cannot name; None where all of them are paths and URIs."""
-    from replay.modes import open_feed
+    from replay.opening import open_feed
 
     if all(isinstance(feed, str | os.PathLike) for feed in feeds):
         return None

@@ -20,6 +20,7 @@ from replay.pipeline.commands import CommandCause, OperatorCommand
 from replay.pipeline.control import ControlServer, ControlSource, Log, Status, follow_topic
 from replay.pipeline.pipeline import Pipeline
 from replay.pipeline.risk import DiskLimit, RiskSwitches, WatchLimits
+from replay.tasks import end_task
 
 if TYPE_CHECKING:
     from replay._engine import Engine
@@ -82,8 +83,7 @@ async def let_operators_in(
         try:
             yield
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            await end_task(following)
 
 
 def open_topic(config: RunConfig) -> ControlSource | None:

@@ -6,6 +6,7 @@ Nothing else belongs here: no formatting of tracebacks, no logging, no import of
     ├── UsageError       2  the command line or a call asks for something that does not exist
     │   └── EngineMissing   the compiled extension is not there; says how to get it
     ├── ConfigError      2  the run file is wrong: file, line, choices and the nearest name
+    │   └── NothingYet      a live feed has given nothing yet that would say what it carries
     ├── StrategyError    3  a handler of the strategy raised; chained `from` the user's own exception
     ├── HaltError        4  a rule of the engine or a policy for bad data stopped the run
     │   └── DataError    4  the data cannot be read as what they are said to be
@@ -71,6 +72,10 @@ class ConfigError(ReplayError):
     """The run file, or a value set on the command line, is wrong."""
 
     exit_code = EXIT_USAGE
+
+
+class NothingYet(ConfigError):
+    """A live feed has given nothing yet that would say what it carries: try again later, or let the run file say it."""
 
 
 class StrategyError(ReplayError):

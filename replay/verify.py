@@ -186,7 +186,7 @@ def _describe(found: tuple[int, Any, Any], first: _Side, second: _Side) -> Diffe
 def _side(path: Path, name: str | None = None) -> _Side:
     """Find the event log of a run folder or a session folder."""
     if is_session(path):
-        from replay.modes import record_of_session
+        from replay.rerun import record_of_session
 
         return _Side(
             name or str(path),
@@ -204,7 +204,7 @@ def _side(path: Path, name: str | None = None) -> _Side:
 
 def _record_of_run(folder: Path, tape_seq: int) -> Any:
     from replay.config import load
-    from replay.modes import record_of_run
+    from replay.rerun import record_of_run
 
     return record_of_run(load(folder / CONFIG_FILE), tape_seq)
 
@@ -228,7 +228,7 @@ def _session_names(folder: Path) -> Names:
 
 def _verify_session(folder: Path) -> Outcome:
     """Re-run a session's journal as a backtest and compare with what the session showed."""
-    from replay.modes import rerun_session
+    from replay.rerun import rerun_session
 
     with tempfile.TemporaryDirectory(prefix="replay-verify-") as temporary:
         again = Path(temporary) / EVENTS_FILE

@@ -18,9 +18,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from replay import logs
-from replay.errors import ConfigError, SessionLocked
+from replay.errors import ConfigError, NothingYet, SessionLocked
 from replay.health import State
-from replay.modes import PAPER_METRICS_PORT, Plan, paper_async
+from replay.modes import PAPER_METRICS_PORT, paper_async
+from replay.opening import Plan
 from replay.pipeline.stop import Stop, stop_on_signals
 from replay.serving import MetricsServer
 
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
     from replay.metrics import RunCollector
     from replay.result.result import Result
 
-LOCK_RETRY_S = 0.25
-"""How often a shard that its last owner has not let go of is tried again."""
+RETRY_S = 0.25
+"""How often a shard is tried again that its last owner has not let go of, or that has no record yet."""
+
+PLACE = "{partition}"
+"""Stands in the URI of a sink for the number of the shard's partition."""
 
 PARTITIONS = "partitions"
 """The option of the feed's URI that names the partitions to read."""
@@ -62,7 +66,7 @@ class Shard:
 
     @property
     def state(self) -> str:
-        """What its session is doing; `waiting` while the last owner holds it."""
+        """What its session is doing; `waiting` while the last owner holds it, or while it has no record yet."""
         if self.error is not None:
             return State.FAILED
         return "waiting" if self.health is None else self.health.state
@@ -88,6 +92,13 @@ class Worker:
                 place="--group",
                 remedy="name that topic as the only [[feed]]",
             )
+        for index, sink in enumerate(config.sink):
+            if PLACE not in sink.uri:
+                raise ConfigError(
+                    f"{sink.uri!r} is one topic, and each shard is a session that needs its own",
+                    place=config.place("sink", index, "uri"),
+                    remedy=f"write {PLACE} where the number of the partition is to stand: {sink.uri}-{PLACE}",
+                )
         self.config = config
         self.group = group
         self.folder = folder
@@ -161,11 +172,11 @@ class Worker:
             try:
                 # The folder is shared, and another machine may know it by another device: its lock is what counts.
                 shard.result = await paper_async(plan, folder, stop=shard.stop, adopt=True, host=shard, **self._options)
-            except SessionLocked as locked:
-                if not is_told:
-                    self._log.info("shard waits for its last owner", partition=shard.partition, reason=locked.message)
+            except (SessionLocked, NothingYet) as reason:
+                if not is_told:  # for its last owner to let go, or for its first record
+                    self._log.info("shard waits", partition=shard.partition, reason=reason.message)
                 is_told = True
-                await asyncio.sleep(LOCK_RETRY_S)
+                await asyncio.sleep(RETRY_S)
                 continue
             except Exception as error:  # noqa: BLE001 - told at the end; the other shards go on
                 shard.error = error
@@ -176,7 +187,10 @@ class Worker:
         spec = self.config.feed[0]
         mark = "&" if "?" in spec.uri else "?"
         own = msgspec.structs.replace(spec, uri=f"{spec.uri}{mark}{PARTITIONS}={partition}")
-        return msgspec.structs.replace(self.config, feed=[own])
+        sinks = [
+            msgspec.structs.replace(sink, uri=sink.uri.replace(PLACE, str(partition))) for sink in self.config.sink
+        ]
+        return msgspec.structs.replace(self.config, feed=[own], sink=sinks)
 
 
 class WorkerCollector(Collector):
@@ -240,7 +254,7 @@ class WorkerHealth:
             if shard.error is not None:
                 reasons.append(f"shard {number}: failed: {shard.error}")
             elif shard.health is None:
-                reasons.append(f"shard {number}: waits for its last owner")
+                reasons.append(f"shard {number}: waits for its last owner, or for a record")
             else:
                 reasons += [f"shard {number}: {reason}" for reason in shard.health.not_ready()]
         return reasons

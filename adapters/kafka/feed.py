@@ -22,7 +22,7 @@ from replay.adapters.kafka.reader import ReaderCounters, TopicReader
 from replay.adapters.kafka.wire import BadFrame, Frame, Table, decode, is_frame
 from replay.adapters.live import Stamper
 from replay.adapters.text import header_of
-from replay.errors import ConfigError, DataError, UsageError
+from replay.errors import ConfigError, DataError, NothingYet, UsageError
 from replay.feeds.feed import Batch, DeadLetter, ReceiveTime
 from replay.feeds.tape import TapeHeader
 from replay.measures import Measure
@@ -354,7 +354,7 @@ def _header_without_frames(source: Source) -> TapeHeader:
             remedy="publish to it first (`replay publish`), or give another from and to",
         )
     if spec.records is None:
-        raise ConfigError(
+        raise NothingYet(
             "the topic holds no frame yet, so that it is not known what it will carry",
             place=str(source.address),
             remedy='start `replay publish` first, or say records = "quote" (and bar = "1m" for bars) on the feed',

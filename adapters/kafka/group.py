@@ -16,13 +16,11 @@ from aiokafka.errors import KafkaError
 
 from replay.adapters.kafka.address import TopicAddress
 from replay.adapters.kafka.connection import client_options
+from replay.config.sections import Kafka
 from replay.errors import DataError
 
 if TYPE_CHECKING:
     from replay.config.sections import FeedSpec
-
-SESSION_TIMEOUT_MS = 10_000
-"""A worker of which nothing was heard for so long is taken for lost: its partitions go to the others."""
 
 _POLL_MS = 200
 
@@ -30,13 +28,13 @@ _POLL_MS = 200
 class PartitionGroup:
     """One worker's membership in a group; opened by the entry point group `replay.groups`."""
 
-    def __init__(self, spec: FeedSpec, group: str, *, session_timeout_ms: int = SESSION_TIMEOUT_MS) -> None:
+    def __init__(self, spec: FeedSpec, group: str) -> None:
         """Take the feed entry whose topic is shared out. Raises ConfigError where its URI is none of Kafka."""
         head, _, _ = spec.uri.partition("?")
         self.address = TopicAddress.parse(head, place="--group")
         self.name = group
         self._options = client_options(self.address, spec.kafka)
-        self._session_timeout_ms = session_timeout_ms
+        self._timeout_ms = (spec.kafka or Kafka()).group_timeout.ns // 1_000_000
 
     async def assignments(self) -> AsyncGenerator[frozenset[int], None]:
         """Give the partitions that are this worker's, each time they may have changed, for as long as it is a member.
@@ -51,8 +49,8 @@ class PartitionGroup:
             enable_auto_commit=False,
             auto_offset_reset="latest",  # nothing is read
             partition_assignment_strategy=(_own_assignor(),),
-            session_timeout_ms=self._session_timeout_ms,
-            heartbeat_interval_ms=max(100, self._session_timeout_ms // 6),
+            session_timeout_ms=self._timeout_ms,
+            heartbeat_interval_ms=max(100, self._timeout_ms // 6),
         )
         polling: asyncio.Task[None] | None = None
         try:

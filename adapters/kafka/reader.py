@@ -19,6 +19,7 @@ from replay.adapters.kafka.connection import client_options
 from replay.adapters.kafka.noise import quiet
 from replay.errors import ConfigError, DataError, choose
 from replay.measures import Measure
+from replay.tasks import end_task
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer
@@ -114,8 +115,7 @@ class TopicReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+            await end_task(self._watch)
         with contextlib.suppress(Exception):  # whatever it is, what was read is read
             await asyncio.wait_for(self._consumer.stop(), ANSWER_SECONDS)
 
@@ -213,8 +213,10 @@ class TopicReader:
                 try:
                     if watcher is None:
                         watcher = self._make_consumer(True)
-                        await asyncio.wait_for(watcher.start(), WATCH_SECONDS * 3)
-                    ends = await asyncio.wait_for(watcher.end_offsets(names), WATCH_SECONDS * 3)
+                        async with asyncio.timeout(WATCH_SECONDS * 3):
+                            await watcher.start()
+                    async with asyncio.timeout(WATCH_SECONDS * 3):
+                        ends = await watcher.end_offsets(names)
                 except asyncio.CancelledError:
                     raise
                 except Exception:  # noqa: BLE001 (whatever prevents an answer: the broker is away)

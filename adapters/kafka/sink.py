@@ -42,6 +42,7 @@ from replay.measures import Measure
 from replay.pipeline.histogram import Histogram
 from replay.pipeline.outbox import Effects, SinkContext
 from replay.result.projections import RunScales
+from replay.tasks import end_task
 
 CHUNK_EVENTS = 64
 """Events taken from the log at a time: few enough that the session's loop is held for about a millisecond."""
@@ -181,8 +182,7 @@ class KafkaSink:
         """Let go at once."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_task(task)
         await self._abandon()
         self._close_log()
 

@@ -6,14 +6,17 @@ May not live here: what a session is; that is `replay.session`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from replay.cli.options import DEFAULT_RUN, FeedOption, JsonOption, RunFileOption, SetOption, read_config
 from replay.cli.results import show
 from replay.cli.screen import Progress
-from replay.errors import UsageError
+from replay.errors import EXIT_INTERRUPTED, UsageError
+
+if TYPE_CHECKING:
+    from replay.config import RunConfig
 
 
 def paper(
@@ -39,6 +42,12 @@ def paper(
         str | None,
         Parameter(help="Fork before this record (its number) or time; by default at the end of what is recorded."),
     ] = None,
+    group: Annotated[
+        str | None,
+        Parameter(
+            help="Share the feed's partitions out among all workers of this name; --session is the folder they share."
+        ),
+    ] = None,
     json: JsonOption = False,
     sets: SetOption = [],  # noqa: B006 (cyclopts reads it, nobody changes it)
     feeds: FeedOption = [],  # noqa: B006
@@ -47,6 +56,15 @@ def paper(
     config = read_config(run, sets, feeds)
     from replay import modes
 
+    stem = config.path.stem if config.path is not None else "run"
+    folder = session or Path("sessions") / stem
+    if group is not None:
+        if fork is not None or at is not None or adopt or json:
+            raise UsageError(
+                "--group goes with none of --fork, --at, --adopt and --json",
+                remedy="each shard is a session of its own below --session: name that one",
+            )
+        return _work(config, group, folder)
     request = None
     if fork is not None:
         from replay.fork import ForkRequest
@@ -54,7 +72,17 @@ def paper(
         request = ForkRequest.parse(fork, at)
     elif at is not None:
         raise UsageError("--at goes with --fork", remedy="name the session to fork")
-    stem = config.path.stem if config.path is not None else "run"
     with Progress("paper", lines=False) as progress:
-        result = modes.paper(config, session or Path("sessions") / stem, progress=progress, adopt=adopt, fork=request)
+        result = modes.paper(config, folder, progress=progress, adopt=adopt, fork=request)
     return show(result, as_json=json)
+
+
+def _work(config: RunConfig, group: str, folder: Path) -> int:
+    """Run the shards that the group gives this process, until Ctrl-C."""
+    import asyncio
+
+    from replay.workers import Worker
+
+    worker = Worker(config, group, folder)
+    asyncio.run(worker.run())
+    return EXIT_INTERRUPTED

@@ -155,6 +155,7 @@ class Kafka(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key_password_file: the file that holds the key's password.
     check_hostname: whether a broker's certificate must name the host that was connected to.
     request_timeout: how long a broker may take to answer.
+    group_timeout: how long a worker of a group may be silent before its partitions go to the others.
     """
 
     security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
@@ -169,6 +170,7 @@ class Kafka(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key_password_file: str | None = None
     check_hostname: bool = True
     request_timeout: DurationText = DurationText("40s")
+    group_timeout: DurationText = DurationText("10s")
 
     def located(self, place: Callable[[str], str]) -> Kafka:
         """Give the same with each path as `place` makes it."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -22,7 +21,9 @@ from replay.errors import HaltError, JournalError
 from replay.measures import Measured
 from replay.pipeline.beats import ClockBeats
 from replay.pipeline.commands import CommandQueue, OperatorCommand, Receipt, Request, command_record
+from replay.pipeline.committer import Committer
 from replay.pipeline.histogram import BATCH_SECONDS, Histogram
+from replay.pipeline.inbox import Inbox
 from replay.pipeline.journal import Frame, Journal
 from replay.pipeline.outbox import Outbox
 from replay.pipeline.pacing import SLICE_ROWS, Pacer
@@ -38,17 +39,8 @@ if TYPE_CHECKING:
     from replay.feeds.feed import Batch, DeadLetter, Feed
     from replay.feeds.warmup import Warmup
 
-PENDING_BYTES_MAX = 32 << 20
-"""How much of the journal may wait for a commit before the feed has to wait, too."""
-
-INBOX_ROWS_MAX = 65_536
-"""How many records of a live feed may wait; then the feed has to wait, too."""
-
 WARMUP_DONE = b'"done"'
 """The cursor of a warm-up that is over."""
-
-FULL_SECONDS = 0.02
-"""How often the run looks whether a full sink has room again."""
 
 FLUSH_EVERY_NS = 1_000_000_000
 
@@ -391,7 +383,7 @@ class Pipeline:
         with self._ending():
             if self.risk is not None:
                 self.risk.begin()
-            async with _Committer(self) as committer:
+            async with Committer(self) as committer:
                 await self._run_tape(committer)
                 for batch in self._warmup_batches():
                     await self._pace(self._take(batch), committer)
@@ -401,7 +393,7 @@ class Pipeline:
                 else:
                     await self._run_stored(committer)
 
-    async def _run_tape(self, committer: _Committer) -> None:
+    async def _run_tape(self, committer: Committer) -> None:
         for frame in self.tape_first:
             if self.stop.requested:
                 return
@@ -411,7 +403,7 @@ class Pipeline:
             self._report()
             await asyncio.sleep(0)
 
-    async def _run_stored(self, committer: _Committer) -> None:
+    async def _run_stored(self, committer: Committer) -> None:
         for batch in self.feed.batches(self.cursor):
             if self._ends_before(batch):
                 break
@@ -425,8 +417,8 @@ class Pipeline:
                 return
         self._source_ended = True
 
-    async def _run_live(self, committer: _Committer) -> None:
-        async with _Inbox(self.feed.batches_async(self.cursor), self.stop) as inbox:
+    async def _run_live(self, committer: Committer) -> None:
+        async with Inbox(self.feed.batches_async(self.cursor), self.stop) as inbox:
             self.commands.bind(asyncio.get_running_loop(), inbox.ready)
             committer.on_commit = inbox.ready.set
             while not self.stop.requested:
@@ -450,7 +442,7 @@ class Pipeline:
                 self._report()
             self._source_ended = not self.stop.requested
 
-    async def _pace(self, admitted: NDArray[np.uint8], committer: _Committer) -> None:
+    async def _pace(self, admitted: NDArray[np.uint8], committer: Committer) -> None:
         rows = len(admitted) // RECORD_BYTES
         done = 0
         pacer = None if self._is_warming else self.pacer
@@ -473,7 +465,7 @@ class Pipeline:
                 await asyncio.sleep(0)
         self.raise_halt()
 
-    async def _run_slice(self, admitted: NDArray[np.uint8], first: int, limit: int, committer: _Committer) -> None:
+    async def _run_slice(self, admitted: NDArray[np.uint8], first: int, limit: int, committer: Committer) -> None:
         self.run_rows(admitted, first, limit)
         if self.journal is None:
             self._obey()  # with a journal the rest of the batch is on the tape already, before any command
@@ -644,157 +636,3 @@ class Pipeline:
             self.journal.abandon()
             with contextlib.suppress(JournalError):  # the first error is the one to tell
                 self.outbox.release(self.journal.durable)
-
-
-class _Committer:
-    """Commits the journal on a thread of its own, so that records go on being taken while the disk works."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-        self._journal = pipeline.journal
-        self._running: asyncio.Future[int] | None = None
-        self._executor: ThreadPoolExecutor | None = None
-        self._error: Exception | None = None
-        self.on_commit: Callable[[], object] = lambda: None
-        """Called when a commit has ended: the loop that sleeps meanwhile has to ask anew how long it may."""
-
-    @property
-    def is_committing(self) -> bool:
-        """Whether the disk is at work."""
-        return self._running is not None
-
-    async def __aenter__(self) -> Self:
-        if self._journal is not None:
-            self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="replay-commit")
-        return self
-
-    async def poll(self) -> None:
-        """Show what has become durable, start the next commit if one is due, wait where too much is pending."""
-        self._commit()
-        journal = self._journal
-        is_much = journal is not None and journal.appended - journal.durable > PENDING_BYTES_MAX
-        if is_much and self._running is not None:
-            await asyncio.wait({self._running})
-            self._finish()
-        outbox = self._pipeline.outbox
-        while outbox.is_full and not self._pipeline.stop.requested:
-            await outbox.wait(FULL_SECONDS)  # a full sink: nothing more is decided, and what was becomes durable
-            self._commit()
-
-    def _commit(self) -> None:
-        journal = self._journal
-        if journal is None:
-            return
-        self._finish()
-        if self._running is None and journal.commit_due():
-            self._running = asyncio.get_running_loop().run_in_executor(self._executor, journal.commit)
-            self._running.add_done_callback(lambda _: self._show())
-
-    def _show(self) -> None:
-        """Release at once, also while the loop waits for records; an error is kept for `poll`."""
-        try:
-            self._finish()
-        except Exception as error:  # noqa: BLE001 - raised by the next poll, in the task that runs the pipeline
-            self._error = error
-            self._pipeline.stop.request()
-        self.on_commit()
-
-    def _finish(self) -> None:
-        if self._error is not None:
-            raise self._error
-        if self._running is not None and self._running.done():
-            durable, self._running = self._running, None
-            position = durable.result()
-            self._pipeline.outbox.release(position)
-            self._pipeline.commands.settle(position)
-
-    async def __aexit__(self, *error: object) -> None:
-        if self._running is not None:
-            await asyncio.wait({self._running})
-        if self._executor is not None:
-            self._executor.shutdown(wait=True)
-        if error[0] is None:
-            self._finish()
-
-
-class _Inbox:
-    """Reads a live feed ahead; what came in while the last batch was run is taken as one."""
-
-    def __init__(self, source: AsyncIterator[Batch], stop: Stop) -> None:
-        self.has_ended = False
-        self.arrived_ns = 0
-        """When the oldest batch of what `take` gave last came in."""
-        self._oldest_ns = 0
-        self._source = source
-        self._stop = stop
-        self._batches: list[Batch] = []
-        self._rows = 0
-        self._error: BaseException | None = None
-        self._ready: asyncio.Event
-        self._space: asyncio.Event
-        self._reading: asyncio.Task[None]
-
-    async def __aenter__(self) -> Self:
-        self._ready = self._stop.event(asyncio.get_running_loop())
-        self._space = asyncio.Event()
-        self._reading = asyncio.create_task(self._read())
-        return self
-
-    @property
-    def ready(self) -> asyncio.Event:
-        """What `wait` waits for; whoever has something for the loop sets it."""
-        return self._ready
-
-    async def wait(self, seconds: float | None) -> None:
-        """Wait for records, a stop, or so long."""
-        if self._ready.is_set() or seconds == 0.0:
-            await asyncio.sleep(0)
-            return
-        timer = None
-        if seconds is not None:
-            timer = asyncio.get_running_loop().call_later(seconds, self._ready.set)
-        try:
-            await self._ready.wait()
-        finally:
-            if timer is not None:
-                timer.cancel()
-
-    def take(self) -> Batch | None:
-        """Take all that has come in as one batch; raise what the feed raised, once its last batch is taken."""
-        self._ready.clear()
-        self._space.set()
-        batches, self._batches, self._rows = self._batches, [], 0
-        self.arrived_ns = self._oldest_ns
-        if not batches:
-            if self._error is not None:
-                raise self._error
-            return None
-        if len(batches) == 1:
-            return batches[0]
-        joined = np.concatenate([batch.records.view(np.uint8) for batch in batches]).view(records.RECORD)
-        dead = [letter for batch in batches for letter in batch.dead]
-        return batches[-1]._replace(records=joined, dead=dead)
-
-    async def _read(self) -> None:
-        try:
-            async for batch in self._source:
-                if not self._batches:
-                    self._oldest_ns = time.perf_counter_ns()
-                self._batches.append(batch)
-                self._rows += len(batch.records)
-                self._ready.set()
-                if self._rows >= INBOX_ROWS_MAX:
-                    self._space.clear()
-                    await self._space.wait()
-        except Exception as error:  # noqa: BLE001 - raised by `take`, in the task that runs the pipeline
-            self._error = error
-        finally:
-            self.has_ended = self._error is None
-            self._ready.set()
-
-    async def __aexit__(self, *error: object) -> None:
-        self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
-        close = getattr(self._source, "aclose", None)
-        if close is not None:
-            await close()

@@ -18,6 +18,7 @@ CODES = {
     errors.UsageError: 2,
     errors.EngineMissing: 2,
     errors.ConfigError: 2,
+    errors.NothingYet: 2,
     errors.StrategyError: 3,
     errors.HaltError: 4,
     errors.DataError: 4,

@@ -10,7 +10,8 @@ import pytest
 from support.broker import Broker
 
 from replay.adapters.kafka.group import PartitionGroup
-from replay.config.sections import FeedSpec
+from replay.config.sections import FeedSpec, Kafka
+from replay.config.values import DurationText
 from replay.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.kafka
@@ -20,8 +21,8 @@ class Member:
     """A worker that only notes what it is given."""
 
     def __init__(self, broker: Broker, topic: str, group: str) -> None:
-        spec = FeedSpec(uri=f"kafka://{broker.bootstrap}/{topic}")
-        self.group = PartitionGroup(spec, group, session_timeout_ms=6_000)
+        kafka = Kafka(group_timeout=DurationText("6s"))
+        self.group = PartitionGroup(FeedSpec(uri=f"kafka://{broker.bootstrap}/{topic}", kafka=kafka), group)
         self.mine: frozenset[int] = frozenset()
         self.task = asyncio.create_task(self._run())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,7 @@ async def test_a_session_that_recovers_says_so_and_serves_its_metrics_meanwhile(
     settings = {**SETTINGS, "metrics": {"port": 0}}
     first = await replay.paper_async(Busy, CutFeed(tape, [20]), session=tmp_path / "s", **settings)
     await ports.get()
+    shutil.rmtree(tmp_path / "s" / "snapshots")  # or there would be nothing to run again
     monkeypatch.setattr("replay.health.BREATH_NS", 1_000_000)
     run = asyncio.create_task(replay.paper_async(Busy, CutFeed(tape, [20]), session=tmp_path / "s", **settings))
     port = await asyncio.wait_for(ports.get(), 10)

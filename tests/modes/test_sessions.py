@@ -23,12 +23,12 @@ import replay
 from replay.disk import Disk
 from replay.errors import ConfigError, JournalError, StrategyError, UsageError
 from replay.events import EVENT
-from replay.modes import rerun_session
 from replay.pipeline.journal import JournalReader, segment_paths
 from replay.pipeline.outbox import Effects
 from replay.pipeline.sinks import EventLog
 from replay.pipeline.stop import Stop
 from replay.records import Kind
+from replay.rerun import rerun_session
 from replay.result.result import Result
 from replay.session import Session
 from replay.verify import verify

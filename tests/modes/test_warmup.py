@@ -17,10 +17,12 @@ from replay.config import RunConfig, load
 from replay.errors import ConfigError
 from replay.events import EVENT, EventKind
 from replay.feeds.tape import TapeWriter
-from replay.modes import Plan, backtest, paper, paper_async, rerun_session
+from replay.modes import backtest, paper, paper_async
+from replay.opening import Plan
 from replay.pipeline.journal import JournalReader
 from replay.pipeline.stop import Stop
 from replay.records import Kind
+from replay.rerun import record_of_run, rerun_session
 
 from .market import START_NS, ScriptedFeed, header, market
 
@@ -59,8 +61,10 @@ STRATEGY = """
 from replay import Strategy
 
 class Watcher(Strategy):
+    length: str = "10s"
+
     def on_start(self):
-        self.average = self.bars("BTCUSDT", "10s").sma(5)
+        self.average = self.bars("BTCUSDT", self.length).sma(5)
 
     def on_bar(self, bar):
         if self.average.ready:  # tries to trade from the first bar on
@@ -137,7 +141,7 @@ def test_a_live_session_trades_from_its_start_and_is_warm_by_then(tape: NDArray[
     old["ts_recv"] += shift_ns
     old["ts_event"] += shift_ns
     write(tmp_path / "before.npy", old)
-    config = load(tmp_path / "run.toml", sets=["metrics.port=0"])
+    config = load(tmp_path / "run.toml", sets=["metrics.port=0", 'strategy.0.params.length="20ms"'])
     began_ns = time.time_ns()
     live = ScriptedFeed(tape[CUT:], [0.004] * 100)
     result = paper(Plan(config, feeds=[live]), tmp_path / "s")
@@ -189,7 +193,7 @@ def test_a_warmup_beside_run_from_is_refused(tape: NDArray[Any], tmp_path: Path)
 
 def test_verify_finds_a_tick_of_the_warmup(tape: NDArray[Any], tmp_path: Path) -> None:
     config: RunConfig = load(tmp_path / "run.toml")
-    found = replay.modes.record_of_run(config, 5)
+    found = record_of_run(config, 5)
     assert found == tape[5]
-    assert replay.modes.record_of_run(config, CUT + 5) == tape[CUT + 5]
+    assert record_of_run(config, CUT + 5) == tape[CUT + 5]
     assert int(found["ts_recv"]) > START_NS

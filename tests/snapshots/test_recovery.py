@@ -353,7 +353,7 @@ def test_a_refused_start_leaves_every_file_untouched(tmp_path: Path, monkeypatch
         file.write(b"FRME torn")
     before = contents(folder)
     monkeypatch.setattr(Rich, "on_fill", lambda self, fill: self.buy("BTCUSDT", 0.001))
-    monkeypatch.setattr("replay.modes.strategy_hashes", lambda config, strategies: {"Rich": "1" * 64})
+    monkeypatch.setattr("replay.opening.strategy_hashes", lambda config, strategies: {"Rich": "1" * 64})
     with pytest.raises(JournalError, match="running the journal again gives other events") as refused:
         run(folder, CutFeed(tape(1), [50]))
     assert "--fork" in str(refused.value)
@@ -385,7 +385,7 @@ def test_a_changed_source_is_run_from_the_journal_s_start_and_its_digest_decides
     assert crash(folder, CrashingFeed(tape(1), [50], 20))
     old = JournalReader(folder / "journal")
     list(old.frames())
-    monkeypatch.setattr("replay.modes.strategy_hashes", lambda config, strategies: {"Rich": "1" * 64})
+    monkeypatch.setattr("replay.opening.strategy_hashes", lambda config, strategies: {"Rich": "1" * 64})
     assert run(folder, CutFeed(tape(1), [50])).digest == undisturbed(1).digest
     output = capsys.readouterr().err
     assert "the source of strategy 'Rich' has changed since it was taken" in output

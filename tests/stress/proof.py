@@ -38,9 +38,14 @@ class Proof(ABC):
     """What is proved, in one line."""
     cycles: int
     small: int
+    is_small: bool = False
+    """Whether this is the small form, which may also wait for less."""
 
     def prepare(self, scratch: Path) -> None:  # noqa: B027 - most proofs need none
         """Do once what all cycles share; `scratch` lives as long as the proof runs."""
+
+    def close(self) -> None:  # noqa: B027 - most proofs need none
+        """Let go of what `prepare` took; also where that failed half-way."""
 
     @abstractmethod
     def cycle(self, number: int, dice: random.Random, scratch: Path) -> Figures:
@@ -62,6 +67,11 @@ _PLACES = {
     "file-limit": "faults:FileLimit",
     "disk-full": "faults:DiskFull",
     "messages": "messages:Messages",
+    "kill-kafka": "kafka_kills:KafkaKills",
+    "broker-faults": "broker_faults:BrokerFaults",
+    "messages-kafka": "kafka_messages:KafkaMessages",
+    "soak": "soak:Soak",
+    "kafka-points": "kafka_points:KafkaPoints",
     "sessions": "sessions:RandomSessions",
 }
 

@@ -95,7 +95,13 @@ def run(
     try:
         shared = scratch / "shared"
         shared.mkdir()
-        proof.prepare(shared)
+        proof.is_small = is_small
+        try:
+            proof.prepare(shared)
+        except Unavailable as reason:
+            line = {"name": proof.name, "seed": series.seed, "cycle": first, "outcome": "unavailable"}
+            yield line | {"reason": str(reason), "seconds": 0.0, "versions": _versions()}
+            return
         kept = 0
         if cycles is None:
             cycles = proof.small if is_small else proof.cycles
@@ -112,6 +118,7 @@ def run(
             if line["outcome"] == "unavailable":
                 return
     finally:
+        proof.close()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -125,8 +132,12 @@ def _cycle(proof: Proof, seed: int, number: int, folder: Path) -> Line:
     except Exception as error:  # noqa: BLE001 - an error of any kind breaks the cycle, and the next one runs
         line |= {"outcome": "broken", "reason": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
     line["seconds"] = round(time.monotonic() - began_s, 3)
-    line["versions"] = {"replay": version("tickreplay"), "python": platform.python_version(), "numpy": np.__version__}
+    line["versions"] = _versions()
     return line
+
+
+def _versions() -> dict[str, str]:
+    return {"replay": version("tickreplay"), "python": platform.python_version(), "numpy": np.__version__}
 
 
 def _keep(folder: Path, series: Series, number: int) -> Path:

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 from modes.market import SETTINGS, Busy, market
 
-from replay import Strategy, api, modes, records
+from replay import Strategy, api, modes, opening, records
 from replay.adapters import follow
 from replay.config import FeedSpec
 from replay.config.reading import _decode_text
@@ -31,6 +31,7 @@ from replay.feeds.feed import Batch, Feed, LiveFeed
 from replay.pipeline.journal import JournalReader
 from replay.pipeline.outbox import Effects, Outbox
 from replay.records import Kind
+from replay.rerun import rerun_session
 from replay.result.result import Result
 
 from .proof import Broken, check
@@ -128,7 +129,7 @@ class World:
     def feed(self) -> Feed:
         """Open the feed; it ends after the last row."""
         plan = api.plan(Busy, market(1), **SETTINGS)
-        return FollowToEnd(modes.open_feed(self.spec(), plan.config), self.rows + 1)
+        return FollowToEnd(opening.open_feed(self.spec(), plan.config), self.rows + 1)
 
 
 class FollowToEnd(LiveFeed):
@@ -296,7 +297,7 @@ def judge(world: World, folder: Path, expected: Undisturbed | None = None) -> in
         for key, value in expected.ledger.items():
             check(ledger[key] == value, f"{key} is not that of an undisturbed run: {ledger[key]!r}, not {value!r}")
     rerun = folder.with_name(folder.name + ".rerun")
-    modes.rerun_session(folder, rerun)
+    rerun_session(folder, rerun)
     check(rerun.read_bytes() == log, "the event log is not that of a backtest of the journal")
     rerun.unlink()
     judge_rows(world, folder)

@@ -96,7 +96,11 @@ fn what_was_admitted_is_admitted_again_as_it_is() {
     let mut text = quotes();
     text.max_gap_ns = 1_000;
     text.gap = Policy::Quarantine;
-    let batch = [quote(100, 99, 101), quote(9_000, 99, 101).received(8_990), quote(200, 99, 101)];
+    let batch = [
+        quote(100, 99, 101),
+        quote(9_000, 99, 101).received(8_990),
+        quote(200, 99, 101),
+    ];
     let (sequencer, verdict) = admit(&text, &batch);
     assert_eq!(verdict.rejected, [(1, Fault::Gap)]);
     let again = admit(&text, &verdict.changed.unwrap());
