@@ -31,6 +31,7 @@ __all__ = [
     "Synthetic",
     "Trade",
     "__version__",
+    "crc32",
     "reasons",
     "records_to_csv",
 ]
@@ -38,6 +39,7 @@ __version__: str
 BUILD_PROFILE: Literal["debug", "release"]
 ENGINE_BUILD: str
 
+def crc32(data: ReadableBuffer, value: int = 0, /) -> int: ...
 def reasons() -> list[tuple[int, str, str]]: ...
 
 @final

@@ -5,6 +5,7 @@ May not live here: anything that reads files or decides what a record does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -76,6 +77,16 @@ def empty(count: int) -> NDArray[Any]:
 def as_bytes(records: NDArray[Any]) -> NDArray[np.uint8]:
     """View contiguous records as bytes, shape (64 * n,), without a copy."""
     return np.ascontiguousarray(records).view(np.uint8).reshape(-1)
+
+
+def joined(pieces: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Put records one after the other; a single piece is not copied.
+
+    As bytes: numpy joins structured arrays field by field, which takes ten times as long.
+    """
+    if len(pieces) == 1:
+        return pieces[0]
+    return np.concatenate([as_bytes(piece) for piece in pieces]).view(RECORD) if pieces else empty(0)
 
 
 def from_bytes(data: Any) -> NDArray[Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from replay.checksum import crc32
 from replay.disk import Disk
 from replay.errors import JournalError, ReplayError, StrategyError
 from replay.events import EVENT, EVENT_BYTES
@@ -286,7 +286,7 @@ def _check_held(file: HeldFile, held: Held) -> None:
     checksum = 0
     if file.held_rows >= held.rows:
         for piece in file.pieces(0, held.rows):
-            checksum = zlib.crc32(piece, checksum)
+            checksum = crc32(piece, checksum)
     if file.held_rows < held.rows or checksum != held.checksum:
         raise SnapshotUnusable(f"{file.path.name} does not hold the {held.rows} rows before it")
 

@@ -1,6 +1,7 @@
-"""The bridge: asynchronous work done from plain code, on a thread with an event loop of its own.
+"""The bridge: asynchronous work done from plain code, on an event loop of its own.
 
-May not live here: anything about Kafka. It works where no loop runs and where one does.
+May not live here: anything about Kafka. Where no loop runs, the work is done on the caller's thread: threads would only
+wait for each other's interpreter lock. Where one runs, it is done on a thread of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +40,37 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def iterate(work: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
-    """Iterate over an asynchronous iterator, which runs ahead by a few items on its own thread."""
+    """Iterate over an asynchronous iterator."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        yield from _iterate_here(work)
+    else:
+        yield from _iterate_on_thread(work)
+
+
+def _iterate_here(work: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
+    """Run the loop for one item at a time; while an item is used, it stands still."""
+    with asyncio.Runner() as runner:
+        source = work()
+
+        async def following() -> T | None:
+            return await anext(source, None)
+
+        async def close() -> None:
+            closing = getattr(source, "aclose", None)
+            if closing is not None:
+                await closing()
+
+        try:
+            while (item := runner.run(following())) is not None:
+                yield item
+        finally:
+            runner.run(close())
+
+
+def _iterate_on_thread(work: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
+    """Let the work run ahead by a few items on its own thread."""
     items: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(QUEUE_MAX)
     stop = threading.Event()
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import DataError
-from replay.records import RECORD
+from replay.records import RECORD, joined
 
 Order = Literal["sequence", "time", "arrival"]
 
@@ -172,7 +172,7 @@ class PartitionMerge:
         limit = int(ordered[count - 1]) + 1
         if safe is not None:
             limit = max(limit, safe) if self.order == "sequence" else safe
-        given = np.concatenate([piece.records for piece in pieces])[ranks[:count]]
+        given = joined([piece.records for piece in pieces])[ranks[:count]]
         self._drop_below(holding, limit)
         self.next_key = limit
         return given
@@ -191,7 +191,7 @@ class PartitionMerge:
         for part in holding:
             part.pieces.clear()
             part.rows = 0
-        return pieces[0].records if len(pieces) == 1 else np.concatenate([piece.records for piece in pieces])
+        return joined([piece.records for piece in pieces])
 
     def _safe_key(self) -> int | None:
         """Return the key below which nothing more can come; None if nothing more comes at all."""

@@ -34,6 +34,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.checksum import crc32
 from replay.errors import ConfigError, DataError
 from replay.feeds.tape import TapeHeader
 from replay.records import RECORD, RECORD_BYTES, as_bytes
@@ -147,9 +148,9 @@ class FrameWriter:
             *(MAGIC, VERSION, flags, len(records), self._table_bytes, place.first_seq, place.limit_seq),
             *(place.stream_start, place.stream, self.table.digest, 0, 0),
         )
-        crc = zlib.crc32(head[_CRC_AT + 4 :], zlib.crc32(head[:_CRC_AT]))
+        crc = crc32(head[_CRC_AT + 4 :], crc32(head[:_CRC_AT]))
         for part in body:
-            crc = zlib.crc32(part, crc)
+            crc = crc32(part, crc)
         head = head[:_CRC_AT] + struct.pack("<I", crc) + head[_CRC_AT + 4 :]
         return b"".join([head, *body])
 
@@ -170,7 +171,7 @@ def decode(data: bytes, where: str) -> Frame:
             remedy="read it with the version of replay that published it, or publish again; nothing was changed",
         )
     view = memoryview(data)
-    if zlib.crc32(view[_CRC_AT + 4 :], zlib.crc32(view[:_CRC_AT])) != crc:
+    if crc32(view[_CRC_AT + 4 :], crc32(view[:_CRC_AT])) != crc:
         raise BadFrame("bad_checksum")
     has_sequences = bool(flags & _FLAG_SEQUENCES)
     sequences_at = HEADER_BYTES + table_bytes + -table_bytes % 8

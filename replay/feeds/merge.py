@@ -19,7 +19,7 @@ from replay.errors import ConfigError, DataError
 from replay.feeds.feed import Batch, DeadLetter, Feed, ReceiveTime
 from replay.feeds.tape import TapeHeader, TapeInstrument
 from replay.measures import Measure, told_apart
-from replay.records import FLAG_BAR_LENGTH_MASK, RECORD, Kind
+from replay.records import FLAG_BAR_LENGTH_MASK, RECORD, Kind, joined
 
 BAR_LENGTHS_MAX = FLAG_BAR_LENGTH_MASK + 1
 
@@ -125,7 +125,7 @@ class MergedFeed:
     def batches(self, cursor: bytes | None = None) -> Iterator[Batch]:
         """Give the merged batches after a cursor, or all of them. Holds one batch of each feed."""
         places = self._places(cursor)
-        parts = [_Part(index, feed, places[index]) for index, feed in enumerate(self.feeds)]
+        parts = [_Part(index, feed, places[index], len(places) == 1) for index, feed in enumerate(self.feeds)]
         while True:
             dead: list[DeadLetter] = []
             for part in parts:
@@ -237,6 +237,7 @@ class _Part:
     index: int
     feed: Feed
     start: FeedPlace
+    is_alone: bool
     records: NDArray[Any] = field(default_factory=lambda: np.zeros(0, dtype=RECORD))
     keys: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     taken: int = 0
@@ -265,8 +266,11 @@ class _Part:
             self.top_ns = int(self.keys[-1])
         self.before, self.after = self.after, cursor
         self.records = records
-        self.keys = np.maximum.accumulate(records["ts_recv"])
-        np.maximum(self.keys, self.top_ns, out=self.keys)
+        if self.is_alone:  # nothing is put between its records: only the last key is asked for
+            self.keys = np.full(min(1, len(records)), max(self.top_ns, int(records["ts_recv"].max(initial=_NS_MIN))))
+        else:
+            self.keys = np.maximum.accumulate(records["ts_recv"])
+            np.maximum(self.keys, self.top_ns, out=self.keys)
         self.taken, self.skip = self.skip, 0
         self.is_told = False
         self.has_batch = True
@@ -295,6 +299,9 @@ def _take(parts: Sequence[_Part], bound_ns: int, bound_index: int) -> NDArray[An
 
     The bound is the last record of the feed that runs out first: (its time, its index).
     """
+    if len(parts) == 1:
+        rest, parts[0].taken = parts[0].records[parts[0].taken :], len(parts[0].records)
+        return rest
     chosen: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
     for index, part in enumerate(parts):
         if part.is_done:
@@ -308,7 +315,8 @@ def _take(parts: Sequence[_Part], bound_ns: int, bound_index: int) -> NDArray[An
         return chosen[0][0]
     keys = np.concatenate([keys for _, keys in chosen])
     # Stable: at one time the earlier feed, and within a feed the earlier row, goes first.
-    return np.concatenate([records for records, _ in chosen])[np.argsort(keys, kind="stable")]
+    given: NDArray[Any] = joined([records for records, _ in chosen])[np.argsort(keys, kind="stable")]
+    return given
 
 
 _Arrival = tuple[int, Batch | BaseException | None]

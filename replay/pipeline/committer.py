@@ -6,6 +6,7 @@ May not live here: when a commit is due (the journal says), and what a sink does
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
@@ -28,6 +29,13 @@ class Committer:
         self._running: asyncio.Future[int] | None = None
         self._executor: ThreadPoolExecutor | None = None
         self._error: Exception | None = None
+        self.on_commit: Callable[[], object] = lambda: None
+        """Called when a commit has ended: the loop that sleeps meanwhile has to ask anew how long it may."""
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether the disk is at work."""
+        return self._running is not None
 
     async def __aenter__(self) -> Self:
         if self._journal is not None:
@@ -63,6 +71,7 @@ class Committer:
         except Exception as error:  # noqa: BLE001 - raised by the next poll, in the task that runs the pipeline
             self._error = error
             self._pipeline.stop.request()
+        self.on_commit()
 
     def _finish(self) -> None:
         if self._error is not None:

@@ -33,7 +33,6 @@ import re
 import struct
 import threading
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -43,6 +42,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.checksum import crc32
 from replay.disk import Disk, disk_error
 from replay.errors import JournalError
 from replay.pipeline.histogram import DISK_SECONDS, Histogram
@@ -147,8 +147,8 @@ def encode_frame(
     units = len(padded) // ALIGNMENT_BYTES
     durable_units = durable_bytes // ALIGNMENT_BYTES
     head = FRAME_HEADER.pack(FRAME_MAGIC, FRAME_VERSION, flags, units, first_seq, count, durable_units, digest, 0, 0)
-    head = head[:_HEADER_CRC_AT] + struct.pack("<I", zlib.crc32(head[:_HEADER_CRC_AT]))
-    checksum = zlib.crc32(body, zlib.crc32(padded, zlib.crc32(head)))
+    head = head[:_HEADER_CRC_AT] + struct.pack("<I", crc32(head[:_HEADER_CRC_AT]))
+    checksum = crc32(body, crc32(padded, crc32(head)))
     return [head + struct.pack("<I", checksum) + padded, body]
 
 
@@ -156,9 +156,7 @@ def encode_segment_header(segment: int, epoch: int, setup_digest: str, sources_d
     """Lay out the first 128 bytes of a segment."""
     head = SEGMENT_HEADER.pack(SEGMENT_MAGIC, VERSION, segment, epoch, bytes.fromhex(setup_digest), 0, 0)
     sources = SEGMENT_SOURCES.pack(bytes.fromhex(sources_digest), bytes(28), 0)
-    return b"".join(
-        part[:_FRAME_CRC_AT] + struct.pack("<I", zlib.crc32(part[:_FRAME_CRC_AT])) for part in (head, sources)
-    )
+    return b"".join(part[:_FRAME_CRC_AT] + struct.pack("<I", crc32(part[:_FRAME_CRC_AT])) for part in (head, sources))
 
 
 @dataclass(slots=True)
@@ -530,7 +528,7 @@ class JournalReader:
         if len(head) < ALIGNMENT_BYTES:
             return f"{len(head)} bytes of a segment header"
         magic, version, segment, epoch, setup_digest, _, checksum = SEGMENT_HEADER.unpack_from(head)
-        if checksum != zlib.crc32(head[:_FRAME_CRC_AT]) or magic != SEGMENT_MAGIC:
+        if checksum != crc32(head[:_FRAME_CRC_AT]) or magic != SEGMENT_MAGIC:
             return "the segment header does not match its checksum"
         _check_version(version, VERSION, path)
         if segment != number:
@@ -548,7 +546,7 @@ class JournalReader:
         if len(head) < SEGMENT_HEADER_BYTES:
             return f"{len(head)} bytes of a segment header"
         sources, _, checksum = SEGMENT_SOURCES.unpack_from(head, ALIGNMENT_BYTES)
-        if checksum != zlib.crc32(head[ALIGNMENT_BYTES : ALIGNMENT_BYTES + _FRAME_CRC_AT]):
+        if checksum != crc32(head[ALIGNMENT_BYTES : ALIGNMENT_BYTES + _FRAME_CRC_AT]):
             return "the segment header does not match its checksum"
         self.sources_digest = sources.hex()
         return SEGMENT_HEADER_BYTES
@@ -566,7 +564,7 @@ class JournalReader:
         if offset + ALIGNMENT_BYTES + wanted_bytes > size_bytes:
             return f"{size_bytes - offset} of {ALIGNMENT_BYTES + wanted_bytes} bytes"
         body = file.read(wanted_bytes)
-        if checksum != zlib.crc32(body, zlib.crc32(head[:_FRAME_CRC_AT])):
+        if checksum != crc32(body, crc32(head[:_FRAME_CRC_AT])):
             return "it does not match its checksum"
         if self._is_alone:
             self.next_seq, self._is_alone = first_seq, False
@@ -641,7 +639,7 @@ def read_tail(folder: Path) -> JournalTail | None:
 
 def _is_frame_header(head: bytes) -> bool:
     (checksum,) = struct.unpack_from("<I", head, _HEADER_CRC_AT)
-    return head.startswith(FRAME_MAGIC) and checksum == zlib.crc32(head[:_HEADER_CRC_AT])
+    return head.startswith(FRAME_MAGIC) and checksum == crc32(head[:_HEADER_CRC_AT])
 
 
 def _find_proof(file: Any, offset: int, size_bytes: int) -> int | None:

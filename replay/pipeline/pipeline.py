@@ -29,6 +29,7 @@ from replay.pipeline.outbox import Outbox
 from replay.pipeline.pacing import SLICE_ROWS, Pacer
 from replay.pipeline.risk import COMMAND_OF_ACTION, RiskSwitches
 from replay.pipeline.stop import Stop
+from replay.pipeline.unobserved import Unobserved
 from replay.records import RECORD_BYTES
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ WARMUP_DONE = b'"done"'
 
 FLUSH_EVERY_NS = 1_000_000_000
 
-OBSERVED_BYTES = 32_768 * RECORD_BYTES
+OBSERVED_ROWS = 32_768
 """How much of the tape is shown to the observer at once, where batches are smaller."""
 
 ProgressCall = Callable[[int, int | None, int | None], None]
@@ -222,8 +223,7 @@ class Pipeline:
         """How long the dead letters were at the end of a journal that was run again."""
         self._journaled_cursor: bytes | None = None
         self._flush_at_ns = 0
-        self._unobserved: list[NDArray[np.uint8]] = []
-        self._unobserved_bytes = 0
+        self._unobserved = Unobserved()
         self._source_ended = False
         self._is_warming = False
 
@@ -266,28 +266,27 @@ class Pipeline:
                 self._journaled_cursor = frame_cursor
         return array
 
-    def run_rows(self, admitted: NDArray[np.uint8]) -> None:
-        """Run admitted records through the engine; what it decided waits in the outbox."""
+    def run_rows(self, admitted: NDArray[np.uint8], first: int = 0, limit: int | None = None) -> None:
+        """Run admitted records, or first..limit of them, through the engine; what it decided waits in the outbox."""
+        limit = len(admitted) // RECORD_BYTES if limit is None else limit
         started_ns = time.perf_counter_ns()
         try:
-            self.engine.run(admitted.data)
+            self.engine.run(admitted.data[first * RECORD_BYTES : limit * RECORD_BYTES])
         finally:
             self.collect()
             self.counters.batches += 1
             self.counters.batch_seconds.observe((time.perf_counter_ns() - started_ns) / 1e9)
             self._look_at_trading()
         if self.observer is not None:
-            self._unobserved.append(admitted)
-            self._unobserved_bytes += len(admitted)
-            if self._unobserved_bytes >= OBSERVED_BYTES:
+            self._unobserved.add(admitted, first, limit)
+            if self._unobserved.rows >= OBSERVED_ROWS:
                 self.observe()
 
     def observe(self) -> None:
         """Show the observer what went by since the last time: many small batches as one."""
-        if self.observer is not None and self._unobserved:
-            pieces, self._unobserved, self._unobserved_bytes = self._unobserved, [], 0
-            joined = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-            self.observer.add_records(records.from_bytes(joined))
+        if self.observer is not None and self._unobserved.rows:
+            for piece in self._unobserved.take():
+                self.observer.add_records(piece)
 
     def collect(self) -> None:
         """Take what the engine decided; without a journal the sinks see it at once."""
@@ -421,8 +420,9 @@ class Pipeline:
     async def _run_live(self, committer: Committer) -> None:
         async with Inbox(self.feed.batches_async(self.cursor), self.stop) as inbox:
             self.commands.bind(asyncio.get_running_loop(), inbox.ready)
+            committer.on_commit = inbox.ready.set
             while not self.stop.requested:
-                await inbox.wait(self._idle_seconds())
+                await inbox.wait(self._idle_seconds(is_committing=committer.is_committing))
                 batch = inbox.take()
                 self._obey()
                 if batch is not None:
@@ -466,7 +466,7 @@ class Pipeline:
         self.raise_halt()
 
     async def _run_slice(self, admitted: NDArray[np.uint8], first: int, limit: int, committer: Committer) -> None:
-        self.run_rows(admitted[first * RECORD_BYTES : limit * RECORD_BYTES])
+        self.run_rows(admitted, first, limit)
         if self.journal is None:
             self._obey()  # with a journal the rest of the batch is on the tape already, before any command
         await committer.poll()
@@ -561,13 +561,13 @@ class Pipeline:
         self.stopped_by = cause
         self.stop.request()
 
-    def _idle_seconds(self) -> float | None:
-        """Say how long the live loop may sleep when no records come."""
+    def _idle_seconds(self, *, is_committing: bool) -> float | None:
+        """Say how long the live loop may sleep when no records come; the end of a commit wakes it."""
         waits: list[float] = []
         if self.beats is not None:
             wall_ns = self._wall_ns()
             waits.append((self.beats.next_ns(wall_ns, self.engine.next_timer_ns()) - wall_ns) / 1e9)
-        commit_ns = None if self.journal is None else self.journal.next_commit_ns()
+        commit_ns = None if self.journal is None or is_committing else self.journal.next_commit_ns()
         if commit_ns is not None:
             waits.append(commit_ns / 1e9)
         look_s = None if self.risk is None else self.risk.next_seconds()

@@ -20,13 +20,13 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from replay.checksum import crc32
 from replay.disk import Disk
 from replay.pipeline.journal import Place
 
@@ -104,7 +104,7 @@ def encode_snapshot(facts: Facts, parts: Mapping[str, bytes]) -> bytes:
     digest = hashlib.sha256(text)
     digest.update(body)
     head = HEADER.pack(MAGIC, VERSION, len(text), len(body), digest.digest(), 0, 0)[:_CRC_AT]
-    return b"".join((head, struct.pack("<I", zlib.crc32(head)), text, body))
+    return b"".join((head, struct.pack("<I", crc32(head)), text, body))
 
 
 def decode_snapshot(data: bytes, path: Path) -> Snapshot:
@@ -112,7 +112,7 @@ def decode_snapshot(data: bytes, path: Path) -> Snapshot:
     if len(data) < HEADER_BYTES:
         raise SnapshotUnusable(f"{len(data)} of {HEADER_BYTES} bytes of its header")
     magic, version, facts_bytes, parts_bytes, digest, _, checksum = HEADER.unpack_from(data)
-    if checksum != zlib.crc32(data[:_CRC_AT]) or magic != MAGIC:
+    if checksum != crc32(data[:_CRC_AT]) or magic != MAGIC:
         raise SnapshotUnusable("its header does not match its checksum")
     if version != VERSION:
         raise SnapshotUnusable(f"it has format version {version}, this program reads {VERSION}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import platform
 import time
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from replay.checksum import crc32
 from replay.disk import Disk
 from replay.measures import Measure
 from replay.pipeline.histogram import DISK_SECONDS, Histogram
@@ -274,7 +274,7 @@ class Snapshots:
         held = self._summed.get(name, Held(0, 0))
         checksum = held.checksum
         for piece in file.pieces(held.rows, rows):
-            checksum = zlib.crc32(piece, checksum)
+            checksum = crc32(piece, checksum)
         self._summed[name] = Held(rows, checksum)
         return self._summed[name]
 

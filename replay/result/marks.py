@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.records import FLAG_BAR_LENGTH_MASK, RECORD, BarPrice, Kind
+from replay.records import FLAG_BAR_LENGTH_MASK, RECORD, BarPrice, Kind, joined
 from replay.result.projections import MARKS, RunScales
 from replay.result.tables import Table, Words
 
@@ -72,13 +72,13 @@ class MarkSampler:
         if whole:
             made.append(self._look_at(records[:whole]))
         self._gather(records[whole:])
-        return np.concatenate(made) if made else np.zeros(0, dtype=SAMPLE)
+        return made[0] if len(made) == 1 else np.concatenate([np.zeros(0, dtype=SAMPLE), *made])
 
     def flush(self) -> NDArray[Any]:
         """Look at the records of a piece that is not full, at the end of a run; give their samples."""
         if not self._gathered:
             return np.zeros(0, dtype=SAMPLE)
-        records = np.concatenate(self._gathered)
+        records = joined(self._gathered)
         self._gathered, self._gathered_rows = [], 0
         return self._look_at(records)
 

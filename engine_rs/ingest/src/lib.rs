@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod binance;
+pub mod checksum;
 pub mod csv;
 pub mod error;
 pub mod gunzip;

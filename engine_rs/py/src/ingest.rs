@@ -1,12 +1,14 @@
 //! The decoders and the synthetic market as Python sees them.
 //! May not live here: how anything is decoded (engine_rs/ingest).
 
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyTuple};
 use replay_core::record::{Kind, Record};
 use replay_ingest::layout::{Excess, InstrumentLayout, Layout};
 use replay_ingest::synthetic::SyntheticSpec;
-use replay_ingest::{binance, csv, gunzip, ndjson, synthetic, write, Counters, IngestError, IngestErrorKind, Output};
+use replay_ingest::{binance, checksum, csv, gunzip, ndjson, synthetic, write, Counters, IngestError, IngestErrorKind, Output};
 use serde::de::DeserializeOwned;
 
 /// (records as bytes, dead rows as (reason, line, column, raw)).
@@ -18,7 +20,37 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<BinanceDecoder>()?;
     module.add_class::<Gunzip>()?;
     module.add_class::<Synthetic>()?;
+    module.add_function(wrap_pyfunction!(crc32, module)?)?;
     module.add_function(wrap_pyfunction!(records_to_csv, module)?)
+}
+
+/// Longer data are gone through without the interpreter's lock.
+const UNLOCKED_BYTES: usize = 16 << 10;
+
+/// The CRC-32 of `data`, as zlib.crc32 gives it.
+#[pyfunction]
+#[pyo3(signature = (data, value=0, /))]
+fn crc32(py: Python<'_>, data: &Bound<'_, PyAny>, value: u32) -> PyResult<u32> {
+    if let Ok(bytes) = data.cast::<PyBytes>() {
+        return Ok(checked(py, bytes.as_bytes(), value));
+    }
+    let buffer = PyBuffer::<u8>::get(data)?;
+    if !buffer.is_c_contiguous() {
+        return Err(PyValueError::new_err("the data must be contiguous bytes"));
+    }
+    if buffer.len_bytes() == 0 {
+        return Ok(value);
+    }
+    // SAFETY: the buffer is contiguous and held until the end of the call.
+    let bytes = unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
+    Ok(checked(py, bytes, value))
+}
+
+fn checked(py: Python<'_>, data: &[u8], before: u32) -> u32 {
+    if data.len() < UNLOCKED_BYTES {
+        return checksum::crc32(data, before);
+    }
+    py.detach(|| checksum::crc32(data, before))
 }
 
 /// The errors of replay.errors: ConfigError for what was asked, DataError for what the data are.

@@ -17,6 +17,9 @@ use crate::errors;
 /// The admitted records as bytes, and the quarantined rows with their reasons.
 type Admitted<'py> = (Bound<'py, PyAny>, Vec<(usize, &'static str)>);
 
+/// Longer batches are gone through without the interpreter's lock.
+const UNLOCKED_ROWS: usize = 1_024;
+
 /// Decides which records are on the tape: checks, raises, quarantines and counts.
 #[pyclass(module = "replay._engine")]
 pub struct Sequencer {
@@ -39,7 +42,11 @@ impl Sequencer {
     fn admit<'py>(&mut self, py: Python<'py>, batch: &Bound<'py, PyAny>) -> PyResult<Admitted<'py>> {
         let buffer = PyBuffer::<u8>::get(batch)?;
         let records = records_of(py, &buffer)?;
-        let verdict = self.core.admit(records);
+        let core = &mut self.core;
+        let verdict = match records.len() {
+            0..UNLOCKED_ROWS => core.admit(records),
+            _ => py.detach(|| core.admit(records)),
+        };
         if let Some((row, fault)) = verdict.halted {
             let error = self.halted(py, row, fault.name(), &records[row]);
             // What stood before that row was admitted: the shell takes it before it stops.
