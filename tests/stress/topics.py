@@ -283,7 +283,7 @@ class Topics:
         return {"rows": rows, "events": events}
 
     def _judge_offsets(self) -> int:
-        """Each row of the topic is on the tape once or in the dead letters once; a dead message has its place."""
+        """Each row is on the tape once or in the dead letters once, and each dead message has its place."""
         places = self.places()
         taken, dead = self.taken_rows(), list(dead_rows(self.folder))
         check(len(taken) == len(set(taken)), f"rows are on the tape twice: {_twice(taken)}")
