@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from replay.config import RunConfig
+from replay.config.run_config import locate
 from replay.pipeline.commands import CommandCause, OperatorCommand
 from replay.pipeline.control import ControlServer, ControlSource, Log, Status, follow_topic
 from replay.pipeline.pipeline import Pipeline
@@ -91,9 +92,8 @@ def open_topic(config: RunConfig) -> ControlSource | None:
     control = config.control
     if control.topic is None:
         return None
-    opened: ControlSource = import_module("replay.adapters.registry").open_control(
-        control.topic, control.kafka or config.kafka
-    )
+    kafka = (control.kafka or config.kafka).located(lambda path: locate(path, config.base_dir))
+    opened: ControlSource = import_module("replay.adapters.registry").open_control(control.topic, kafka)
     return opened
 
 

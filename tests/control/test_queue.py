@@ -12,6 +12,8 @@ import pytest
 from modes.market import SETTINGS, Busy, CutFeed, ScriptedFeed, market
 
 import replay
+from replay.config import from_mapping
+from replay.control import open_topic
 from replay.errors import ControlError
 from replay.modes import paper_async, play_async
 from replay.pipeline.commands import CommandCause, CommandQueue, OperatorCommand, command_record
@@ -93,3 +95,23 @@ def test_a_queue_that_is_full_refuses() -> None:
         queue.submit(OperatorCommand.PAUSE)
     with pytest.raises(ControlError, match="10,000 commands wait"):
         queue.submit(OperatorCommand.PAUSE).result(timeout=0)
+
+
+def test_files_of_the_control_topics_brokers_are_relative_to_the_run_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("replay.adapters.registry.open_control", lambda _uri, kafka: seen.append(kafka))
+    config = from_mapping(
+        {
+            "strategy": [{"class": "a.py:A", "name": "a"}],
+            "feed": [{"uri": "sim:"}],
+            "instrument": [{"symbol": "X", "tick": "1", "lot": "1", "quote": "USD"}],
+            "account": {"currency": "USD", "cash": {"USD": "1"}},
+            "control": {"topic": "kafka://localhost:9092/commands"},
+            "kafka": {"security": "ssl", "ca_file": "certificates/ca.pem"},
+        },
+        base_dir=tmp_path,
+    )
+    open_topic(config)
+    assert seen[0].ca_file == str(tmp_path / "certificates" / "ca.pem")
