@@ -29,7 +29,11 @@ mod tests {
             assert_eq!(crc32(&data[..length], 0), slow(&data[..length], 0), "{length} bytes");
             let cut = length / 3;
             let first = crc32(&data[..cut], 0);
-            assert_eq!(crc32(&data[cut..length], first), slow(&data[..length], 0), "{length} bytes in two");
+            assert_eq!(
+                crc32(&data[cut..length], first),
+                slow(&data[..length], 0),
+                "{length} bytes in two"
+            );
         }
     }
 }

@@ -8,7 +8,9 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyTuple};
 use replay_core::record::{Kind, Record};
 use replay_ingest::layout::{Excess, InstrumentLayout, Layout};
 use replay_ingest::synthetic::SyntheticSpec;
-use replay_ingest::{binance, checksum, csv, gunzip, ndjson, synthetic, write, Counters, IngestError, IngestErrorKind, Output};
+use replay_ingest::{
+    binance, checksum, csv, gunzip, ndjson, synthetic, write, Counters, IngestError, IngestErrorKind, Output,
+};
 use serde::de::DeserializeOwned;
 
 /// (records as bytes, dead rows as (reason, line, column, raw)).
