@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def paper(servers: str, frames: str) -> Lap:
     return lap
 
 
-CHILDREN = {
+CHILDREN: dict[str, Callable[..., Lap]] = {
     "aiokafka": alone,
     "aiokafka with its checksums": lambda servers, frames: alone(servers, frames, True),
     "backtest": data_set,

@@ -16,6 +16,7 @@ import asyncio
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import harness
@@ -88,7 +89,7 @@ async def stored(servers: str, topic: str) -> list[Any]:
     return found
 
 
-CHILDREN = {"aiokafka": alone, "replay publish": ours}
+CHILDREN: dict[str, Callable[..., Lap]] = {"aiokafka": alone, "replay publish": ours}
 
 
 def main() -> int:

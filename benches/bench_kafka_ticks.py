@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def paper(servers: str, messages: str) -> Lap:
     return lap
 
 
-CHILDREN = {"aiokafka": alone, "backtest": data_set, "paper": paper}
+CHILDREN: dict[str, Callable[..., Lap]] = {"aiokafka": alone, "backtest": data_set, "paper": paper}
 
 
 def main() -> int:

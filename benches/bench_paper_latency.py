@@ -103,8 +103,13 @@ class Stopwatch:
                 sync(disk, descriptor)
             self._note(self.synced_s, began_ns)
 
-        AIOKafkaConsumer.getmany, Outbox.collect, Outbox.release = timed_getmany, timed_collect, timed_release
-        Disk.sync = timed_sync  # type: ignore[method-assign]
+        for owner, name, timed in (
+            (AIOKafkaConsumer, "getmany", timed_getmany),
+            (Outbox, "collect", timed_collect),
+            (Outbox, "release", timed_release),
+            (Disk, "sync", timed_sync),
+        ):
+            setattr(owner, name, timed)
 
     def _note(self, samples: list[float], since_ns: int) -> None:
         now_ns = time.perf_counter_ns()
