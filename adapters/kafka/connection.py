@@ -116,7 +116,15 @@ def broker_fault(error: BaseException, address: TopicAddress, kafka: Kafka | Non
 
 
 async def connection_fault(error: BaseException, address: TopicAddress, kafka: Kafka | None) -> ConfigError:
-    """Say why no client could start: it keeps the cause to its log, so one connection is tried anew."""
+    """Say why no client could start."""
+    return await refusal(error, address, kafka) or unreachable(error, address)
+
+
+async def refusal(error: BaseException, address: TopicAddress, kafka: Kafka | None) -> ConfigError | None:
+    """Say what a broker refused a client that could not start; None where nobody answered.
+
+    A client keeps the cause to its log, so one connection is tried anew.
+    """
     options = client_options(address, kafka)
     del options["bootstrap_servers"]
     for server in address.servers.split(","):
@@ -129,7 +137,7 @@ async def connection_fault(error: BaseException, address: TopicAddress, kafka: K
             fault = broker_fault(cause, address, kafka)
             if fault is not None:
                 return fault
-    return broker_fault(error, address, kafka) or unreachable(error, address)
+    return broker_fault(error, address, kafka)
 
 
 def unreachable(error: BaseException, address: TopicAddress) -> ConfigError:
@@ -218,5 +226,6 @@ __all__ = [
     "client_options",
     "connection_fault",
     "missing_topic",
+    "refusal",
     "unreachable",
 ]

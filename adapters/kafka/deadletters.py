@@ -43,7 +43,7 @@ class DeadLetterTopic:
 
             options = client_options(self._address, self._kafka)
             self._producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True, linger_ms=2)
-            await started(self._producer, self._address)
+            await started(self._producer, self._address, self._kafka)
         return self
 
     async def __aexit__(

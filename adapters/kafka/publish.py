@@ -256,7 +256,7 @@ class _Publisher:
             max_request_size=2 * FRAME_BYTES_MAX,
             linger_ms=2 if self.how.speed == "max" and not self.feed.live else 0,
         )
-        await started(self.producer, self.address)
+        await started(self.producer, self.address, self.kafka)
 
     # -- sending
 

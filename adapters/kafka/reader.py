@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from replay import logs
 from replay.adapters.kafka.bounds import Bound, Held, missing_range
-from replay.adapters.kafka.connection import client_options
+from replay.adapters.kafka.connection import client_options, refusal
 from replay.adapters.kafka.noise import quiet
 from replay.errors import ConfigError, DataError, choose
 from replay.measures import Measure
@@ -101,7 +101,7 @@ class TopicReader:
     async def __aenter__(self) -> Self:
         quiet()
         self._consumer = self._make_consumer(self._check_crcs)
-        await started(self._consumer, self.address)
+        await started(self._consumer, self.address, self._kafka)
         try:
             self.partition_count = await self._find_topic()
             self.partitions = self._choose_partitions()
@@ -314,8 +314,8 @@ class TopicReader:
         return TopicPartition(self.address.topic, partition)
 
 
-async def started(client: Any, address: TopicAddress) -> None:
-    """Start a client; raise DataError, with the remedy, where its broker cannot be reached."""
+async def started(client: Any, address: TopicAddress, kafka: Kafka | None) -> None:
+    """Start a client; raise ConfigError where its broker refuses it, DataError where it cannot be reached."""
     from aiokafka.errors import KafkaError
 
     try:
@@ -323,7 +323,7 @@ async def started(client: Any, address: TopicAddress) -> None:
     except KafkaError as error:
         with contextlib.suppress(Exception):
             await client.stop()
-        raise refused(error, address) from None
+        raise await refusal(error, address, kafka) or refused(error, address) from None
 
 
 def refused(error: Exception, address: TopicAddress) -> DataError:

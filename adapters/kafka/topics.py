@@ -52,7 +52,7 @@ async def admin(address: TopicAddress, kafka: Kafka | None) -> AsyncIterator[Any
     from aiokafka.errors import KafkaError
 
     client = AIOKafkaAdminClient(**client_options(address, kafka))
-    await started(client, address)
+    await started(client, address, kafka)
     try:
         yield client
     except TimeoutError:

@@ -14,6 +14,7 @@ import numpy as np
 
 from replay import records
 from replay.pipeline.stop import Stop
+from replay.tasks import end_task
 
 if TYPE_CHECKING:
     from replay.feeds.feed import Batch
@@ -67,6 +68,8 @@ class Inbox:
     def take(self) -> Batch | None:
         """Take all that has come in as one batch; raise what the feed raised, once its last batch is taken."""
         self._ready.clear()
+        if self._reading.done():
+            self._ready.set()  # its end is still to be taken, and nothing else will tell of it
         self._space.set()
         batches, self._batches, self._rows = self._batches, [], 0
         self.arrived_ns = self._oldest_ns
@@ -98,8 +101,7 @@ class Inbox:
             self._ready.set()
 
     async def __aexit__(self, *error: object) -> None:
-        self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
+        await end_task(self._reading)
         close = getattr(self._source, "aclose", None)
         if close is not None:
             await close()

@@ -50,6 +50,7 @@ class HeldFile:
         self._is_provisional = is_provisional
         self._staged_from: int | None = None
         self._staged = -1
+        self._sync_error: OSError | None = None
         try:
             self._descriptor = self._disk.open(path, is_emptied=not keep)
             self._held_bytes = os.fstat(self._descriptor).st_size
@@ -130,8 +131,14 @@ class HeldFile:
             os.close(self._descriptor)
 
     def sync(self) -> None:
-        """Make what was written durable. May run on another thread."""
-        self._disk.sync(self._descriptor)
+        """Make what was written durable. May run on another thread. After a failure it is never tried again."""
+        if self._sync_error is not None:
+            raise self._sync_error
+        try:
+            self._disk.sync(self._descriptor)
+        except OSError as error:
+            self._sync_error = error
+            raise
 
     def close(self) -> None:
         """Make the file durable and close it."""
@@ -140,7 +147,7 @@ class HeldFile:
         self._closed = True
         self._drop_staged()
         try:
-            self._disk.sync(self._descriptor)
+            self.sync()
         except OSError as error:
             raise disk_error(error, f"the {self._what} cannot be made durable", self.path) from error
         finally:

@@ -14,10 +14,12 @@ from support.broker import Broker
 from replay.adapters.kafka.address import TopicAddress
 from replay.adapters.kafka.connection import Secret, client_options
 from replay.config.sections import Kafka
-from replay.errors import ConfigError
+from replay.errors import ConfigError, ReplayError
 
 from .conftest import started
 from .publishing import assert_topic_is_the_event_log, session
+from .test_messages import entry
+from .topics import all_records, feed_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 PASSWORD = "canary-8f2c"
@@ -29,13 +31,15 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     broker = Broker(tmp_path_factory.mktemp("secure") / "broker", users=USERS)
     try:
         started(broker)
-        for topic in ("orders", "unreadable", "unwritable", "fenceless"):
+        for topic in ("orders", "unreadable", "unwritable", "fenceless", "described"):
             broker.create_topic(topic)
         broker.allow("desk", "all", "orders")
         broker.allow("desk", "write", "unreadable")
         broker.allow("desk", "read", "unwritable")
         broker.allow("desk", "write", "replay-", resource="transactional_id", prefix=True)
         broker.allow("guest", "all", "fenceless")
+        broker.allow("desk", "describe", "described")
+        broker.produce("described", [b"{}"])
         yield broker
     finally:
         broker.kill()
@@ -136,3 +140,22 @@ def test_a_host_name_that_the_certificate_does_not_name_is_refused_unless_told_n
     strict = client_options(address, Kafka(**settings(secure)))["ssl_context"]
     loose = client_options(address, Kafka(**settings(secure, check_hostname=False)))["ssl_context"]
     assert (strict.check_hostname, loose.check_hostname) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("topic", "changed", "message", "remedy"),
+    [
+        ("described", {}, "no right to this topic", "Read"),
+        ("orders", {"password_env": "WRONG_PASSWORD"}, "refuses the login of 'desk' by SCRAM-SHA-512", "password_env"),
+        ("orders", {"ca_file": None}, "is not trusted", "ca_file"),
+        ("hidden", {}, "no right to see it", "replay publish"),
+    ],
+)
+def test_a_feed_that_is_not_allowed_is_told_with_its_remedy(
+    secure: Broker, topic: str, changed: dict[str, Any], message: str, remedy: str
+) -> None:
+    kafka = Kafka(**settings(secure, **changed))
+    with pytest.raises(ReplayError, match=message) as caught:
+        all_records(feed_of(f"{secure.uri(topic)}?to=latest", **entry(), kafka=kafka))
+    assert remedy in str(caught.value)
+    assert "canary" not in str(caught.value) + repr(caught.value.__cause__)

@@ -90,7 +90,7 @@ class Gate:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):
             while data := await reader.read(CHUNK_BYTES):
-                while self._state == "silent":
+                while self._state == "silent":  # noqa: ASYNC110 - another thread changes it
                     await asyncio.sleep(0.02)
                 if self._state == "slow":
                     await asyncio.sleep(self._delay_s + len(data) / self._bytes_per_s)

@@ -1,4 +1,4 @@
-"""Messages through Kafka that come twice, out of order, late, never, broken or under a clock that jumps: each is counted.
+"""Messages through Kafka doubled, out of order, late, missing, broken, under clocks that jump: each is counted.
 
 May not live here: the same without Kafka, at large numbers (messages).
 """

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from modes.market import SETTINGS, Busy
@@ -50,7 +50,7 @@ class FeedToEnd(LiveFeed):
     async def batches_async(self, cursor: bytes | None = None) -> AsyncIterator[Batch]:
         if cursor is not None and self._is_over(cursor):
             return
-        async with contextlib.aclosing(self._feed.batches_async(cursor)) as batches:
+        async with contextlib.aclosing(cast(Any, self._feed.batches_async(cursor))) as batches:
             async for batch in batches:
                 yield batch
                 if self._is_over(batch.cursor):
@@ -186,7 +186,9 @@ class KafkaPoints(Proof):
             install(point)
         kafka_feed.MESSAGES_MAX = MESSAGES_MAX
         config = load(self._topics.run_file())
-        feed = FeedToEnd(opening.open_feed(msgspec.structs.replace(config.feed[0], dead_letters=None), config), self.rows)
+        feed = FeedToEnd(
+            opening.open_feed(msgspec.structs.replace(config.feed[0], dead_letters=None), config), self.rows
+        )
         sink = {"uri": topics.broker.uri(topics.topic(OUT)), "drain": "60s"}
         settings = {**SETTINGS, "metrics": {"port": 0}, "sink": [sink], "run": {"seed": config.run.seed}}
         plan = api.plan(Busy, feed, **settings)

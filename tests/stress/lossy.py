@@ -130,6 +130,8 @@ class LossyDisk(WatchedDisk):
 
     def _take_over(self, root: Path) -> None:
         for path in [root, *sorted(root.rglob("*"))] if root.exists() else []:
+            if not (path.is_dir() or path.is_file()):  # the socket of a session that was cut off: it comes and goes
+                continue
             content = Content(path.is_dir(), b"" if path.is_dir() else path.read_bytes())
             self._names[path] = self._durable_names[path] = content
 

@@ -23,7 +23,7 @@ class PowerCuts(Proof):
     name = "power"
     holds = "after a power cut recovery reproduces every effect that a sink showed; a failed sync halts the session"
     cycles = 10_000
-    small = 300
+    small = 430
 
     def prepare(self, scratch: Path) -> None:
         self._world = World(scratch / "rows.csv", 160)

@@ -32,6 +32,8 @@ RATE = 20_000
 """Ticks a second."""
 SLOPE_MAX_MIB = 1.0
 """For 10 million ticks."""
+SMALL_VARIATION_MAX_MIB = 4
+"""Of the small form after its warm-up: rows of tables wait in memory until a batch of 16,384 is full."""
 LAG_MAX_SECONDS = 2.0
 """Of ticks that may wait at the broker, after the warm-up."""
 BLOCKS = 20
@@ -164,10 +166,11 @@ class Soak(Proof):
         check(rate >= 0.98 * RATE, f"the session took {rate:.0f} ticks a second, not {RATE}{told}")
         check(lag_s.max() <= LAG_MAX_SECONDS, f"the session was {lag_s.max():.1f} s behind{told}")
         check(np.ptp(handles) <= 2, f"the number of handles changed{told}")
-        # A minute has too few ticks to tell one MiB in ten million: then what is certain of the slope is judged.
-        certain = slope - 2 * error if self.is_small else slope
-        check(certain <= SLOPE_MAX_MIB, f"memory grows by {slope:.2f} +- {error:.2f} MiB in 10 M ticks{told}")
-        check(np.ptp(rss) <= 64 * MIB, f"memory varied by {np.ptp(rss) / MIB:.0f} MiB{told}")
+        if not self.is_small:
+            check(slope <= SLOPE_MAX_MIB, f"memory grows by {slope:.2f} +- {error:.2f} MiB in 10 M ticks{told}")
+        # A minute has too few ticks to tell one MiB in ten million: there the slope is told, and this is judged.
+        most = SMALL_VARIATION_MAX_MIB if self.is_small else 64
+        check(np.ptp(rss) <= most * MIB, f"memory varied by {np.ptp(rss) / MIB:.1f} MiB{told}")
         return figures
 
 

@@ -202,7 +202,7 @@ class Topics:
 
     # -- what fills the topic
 
-    def publishing(self, seconds: float) -> Publisher:
+    def publishing(self, seconds: float) -> TapePublisher | JsonPublisher:
         """Start to fill the topic, in about so many seconds."""
         if self.form == "frames":
             speed = max(0.1, self.rows * STEP_NS / 1e9 / seconds)
@@ -231,7 +231,7 @@ class Topics:
             return subprocess.Popen(command, stdout=printed, stderr=printed, cwd=ROOT, env=environment)
 
     def wait_until_started(self, process: subprocess.Popen[bytes], starts: int, seconds: float = 60.0) -> None:
-        """Wait until one more session than `starts` has said that it is recovered and connected, or the process ended."""
+        """Wait until one more process than `starts` is recovered and connected, or it has ended."""
 
         def is_over() -> bool:
             return self.starts() > starts or process.poll() is not None
@@ -283,7 +283,7 @@ class Topics:
         return {"rows": rows, "events": events}
 
     def _judge_offsets(self) -> int:
-        """Each row of the topic is on the tape once or in the dead letters once, and each dead message names its place."""
+        """Each row is on the tape once or in the dead letters once, and each dead message has its place."""
         places = self.places()
         taken, dead = self.taken_rows(), list(dead_rows(self.folder))
         check(len(taken) == len(set(taken)), f"rows are on the tape twice: {_twice(taken)}")
@@ -339,8 +339,9 @@ class Topics:
         found: dict[int, tuple[int, int]] = {}
         for message in self.broker.read(self.topic(TICKS)):
             for row in self._rows_of(message):
-                check(row not in found, f"row {row} is in the topic twice: the publisher is wrong, not the session")
-                found[row] = (message.partition, message.offset)
+                place = (message.partition, message.offset)
+                check(row not in found, f"the publisher is wrong: row {row} lies at {found.get(row)} and at {place}")
+                found[row] = place
         return found
 
     def _rows_of(self, message: Message) -> list[int]:

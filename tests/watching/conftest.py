@@ -65,6 +65,9 @@ action = "alert"
 after = "1h"
 action = "alert"
 
+[session]
+snapshot_every = "1s"
+
 [metrics]
 port = {port}
 """
