@@ -54,7 +54,8 @@ class PowerCuts(Proof):
 
     def _cut(self, folder: Path, dice: random.Random, scratch: Path) -> End:
         seed = dice.randrange(1 << 30)
-        cut_at = 1 + int(self._points * 1.05 * dice.random())
+        # Under load a session makes fewer operations than were recorded: half of the cuts come early enough for that.
+        cut_at = 1 + int(self._points * dice.choice((0.5, 1.05)) * dice.random())
         fail_sync_at = dice.randrange(1, 20) if dice.random() < 0.15 else 0
 
         def run() -> str:
