@@ -197,7 +197,7 @@ class Recoverer:
         digest = hashlib.sha256()
         for piece in events.pieces(0, min(facts.events, events.held_events)):
             digest.update(piece)
-        if digest.hexdigest() != facts.digest:
+        if events.held_events < facts.events or digest.hexdigest() != facts.digest:
             raise SnapshotUnusable(f"{events.path.name} does not hold the {facts.events} events before it")
         _check_held(self.files.equity, facts.equity)
         _check_held(self.files.marks, facts.marks)
