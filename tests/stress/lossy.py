@@ -269,8 +269,8 @@ class LossyDisk(WatchedDisk):
     def _tear_others(self) -> None:
         """Files that do not go through the disk are nobody's promise: they may be gone, or hold anything up to now."""
         for path in sorted(self._root.rglob("*")):
-            if path in self._names or path.is_dir():
-                continue
+            if path in self._names or not path.is_file():
+                continue  # a socket holds nothing
             kind = self._dice.random()
             if kind < 0.3:
                 path.unlink()
