@@ -17,13 +17,23 @@ State = Literal["open", "slow", "silent", "closed"]
 CHUNK_BYTES = 16_384
 
 
+def bound(port: int) -> socket.socket:
+    """A socket that has the port and does not listen: connections are refused, and nobody else gets the port.
+
+    A client that keeps trying a free port of the ephemeral range connects to itself one day, and holds it.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", port))
+    return holder
+
+
 class Gate:
     """One listening port in front of another one; runs on a thread of its own."""
 
     def __init__(self, target_port: int, *, slow_bytes_per_s: int = 200_000, slow_delay_s: float = 0.03) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self._socket: socket.socket | None = bound(0)
+        self.port: int = self._socket.getsockname()[1]
         self._target_port = target_port
         self._bytes_per_s = slow_bytes_per_s
         self._delay_s = slow_delay_s
@@ -45,6 +55,8 @@ class Gate:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+        if self._socket is not None:
+            self._socket.close()
 
     def put(self, state: State) -> None:
         """Change what it does, from now on; connections that stand are concerned, too."""
@@ -56,10 +68,12 @@ class Gate:
             if self._server is not None:
                 self._server.close()
                 self._server = None
+                self._socket = bound(self.port)
             for writer in list(self._writers):
                 writer.transport.abort()
         elif self._server is None:
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, reuse_address=True)
+            self._server = await asyncio.start_server(self._accept, sock=self._socket)
+            self._socket = None
 
     async def _cancel_all(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
