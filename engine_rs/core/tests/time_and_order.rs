@@ -505,6 +505,19 @@ fn too_many_items_of_one_due_list_at_one_time_halt_the_run_naming_the_strategy()
 }
 
 #[test]
+fn orders_on_thousands_of_records_received_at_once_are_no_livelock() {
+    let backlog = (0..6_000).map(|row| quote(100 + row, 99, 101).received(50_000));
+    let tape: Vec<_> = backlog.chain([quote(90_000, 99, 101)]).collect();
+    let run = play(&latencies(0, 10), &tape, |engine, call| {
+        if call == Call::Quote && engine.now() == 50_000 {
+            send(engine, buy(1));
+        }
+    });
+    assert!(run.halt.is_none(), "{:?}", run.halt);
+    assert_eq!(run.of_kind(EventKind::New).len(), 6_000);
+}
+
+#[test]
 fn too_many_timers_in_one_gap_halt_the_run() {
     let run = play(
         &quotes(),

@@ -27,7 +27,7 @@ use crate::series::SeriesTable;
 use crate::setup::Setup;
 use crate::trading::{Operation, Trading};
 
-/// Items of one due list at one time, beyond which a strategy is taken to loop.
+/// Items of one due list at one time, besides those that waited before it, beyond which a strategy is taken to loop.
 pub const DUE_ITEMS_MAX: u32 = 10_000;
 /// Timers that may fire between two records.
 pub const TIMERS_IN_GAP_MAX: u32 = 1_000_000;
@@ -122,8 +122,8 @@ pub struct Engine {
     is_started: bool,
     is_stopping: bool,
     livelock_time: i64,
-    /// Items of each kind at that time.
-    livelock_items: [u32; DUE_KINDS],
+    /// Items of each kind that may still be taken at that time.
+    livelock_left: [u32; DUE_KINDS],
     timers_in_gap: u32,
     /// The record that the two counts are of.
     gap_seq: u64,
@@ -178,7 +178,7 @@ impl Engine {
             is_started: false,
             is_stopping: false,
             livelock_time: i64::MIN,
-            livelock_items: [0; DUE_KINDS],
+            livelock_left: [DUE_ITEMS_MAX; DUE_KINDS],
             timers_in_gap: 0,
             gap_seq: u64::MAX,
             exchange: Exchange::new(setup),

@@ -173,9 +173,11 @@ impl Engine {
     fn guard_livelock(&mut self, time: i64, kind: DueKind, strategy: u32) -> Result<(), Halt> {
         if time != self.livelock_time {
             self.livelock_time = time;
-            self.livelock_items = [0; DUE_KINDS];
+            self.livelock_left = self.waiting().map(|waiting| waiting.saturating_add(DUE_ITEMS_MAX));
         }
-        self.livelock_items[kind as usize] += 1;
+        let left = &mut self.livelock_left[kind as usize];
+        let loops = matches!(kind, DueKind::Arrival | DueKind::Answer | DueKind::Timer) && *left == 0;
+        *left = left.saturating_sub(1);
         let name = match kind {
             DueKind::Expiry => "expiry",
             DueKind::BarClose => "bar close",
@@ -186,8 +188,7 @@ impl Engine {
         if kind == DueKind::Timer {
             self.timers_in_gap += 1;
         }
-        let loops = matches!(kind, DueKind::Arrival | DueKind::Answer | DueKind::Timer);
-        if (loops && self.livelock_items[kind as usize] > DUE_ITEMS_MAX) || self.timers_in_gap > TIMERS_IN_GAP_MAX {
+        if loops || self.timers_in_gap > TIMERS_IN_GAP_MAX {
             return Err(Halt::Livelock {
                 strategy,
                 kind: name,
@@ -195,6 +196,20 @@ impl Engine {
             });
         }
         Ok(())
+    }
+
+    /// Items that wait, of each kind: what was asked for before a time is taken is no loop, be it as many as a feed
+    /// that was away for a minute makes when all its records are received at once.
+    fn waiting(&self) -> [u32; DUE_KINDS] {
+        let mut counts = [0; DUE_KINDS];
+        let mut put = |kind: DueKind, count: usize| counts[kind as usize] = u32::try_from(count).unwrap_or(u32::MAX);
+        put(
+            DueKind::Arrival,
+            self.clocks.iter().map(|clock| clock.arrivals.len()).sum(),
+        );
+        put(DueKind::Answer, self.exchange.answers.len());
+        put(DueKind::Timer, self.timers.len());
+        counts
     }
 
     pub(super) fn place_expiries(&mut self) {
