@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 import threading
 from typing import Literal, Self
@@ -17,23 +18,26 @@ State = Literal["open", "slow", "silent", "closed"]
 CHUNK_BYTES = 16_384
 
 
-def bound(port: int) -> socket.socket:
-    """A socket that has the port and does not listen: connections are refused, and nobody else gets the port.
+PORTS = range(20_000, 30_000)
+"""Below the ephemeral range: a client that keeps trying a free port of that range connects to itself one day."""
 
-    A client that keeps trying a free port of the ephemeral range connects to itself one day, and holds it.
-    """
-    holder = socket.socket()
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind(("127.0.0.1", port))
-    return holder
+
+def free_port() -> int:
+    """A port of PORTS on which nobody listens."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise OSError(f"no port of {PORTS.start} to {PORTS.stop - 1} is free")
 
 
 class Gate:
     """One listening port in front of another one; runs on a thread of its own."""
 
     def __init__(self, target_port: int, *, slow_bytes_per_s: int = 200_000, slow_delay_s: float = 0.03) -> None:
-        self._socket: socket.socket | None = bound(0)
-        self.port: int = self._socket.getsockname()[1]
+        self.port = free_port()
         self._target_port = target_port
         self._bytes_per_s = slow_bytes_per_s
         self._delay_s = slow_delay_s
@@ -55,8 +59,6 @@ class Gate:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
-        if self._socket is not None:
-            self._socket.close()
 
     def put(self, state: State) -> None:
         """Change what it does, from now on; connections that stand are concerned, too."""
@@ -68,12 +70,10 @@ class Gate:
             if self._server is not None:
                 self._server.close()
                 self._server = None
-                self._socket = bound(self.port)
             for writer in list(self._writers):
                 writer.transport.abort()
         elif self._server is None:
-            self._server = await asyncio.start_server(self._accept, sock=self._socket)
-            self._socket = None
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, reuse_address=True)
 
     async def _cancel_all(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
