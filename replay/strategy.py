@@ -5,10 +5,11 @@ May not live here: what a command does (the engine), or where a strategy's param
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -44,6 +45,73 @@ class Parameter(NamedTuple):
     """`REQUIRED` where the class gives none."""
 
 
+class TimerNames:
+    """The names of one strategy's timers by number; a number is free again when its last timer has fired."""
+
+    def __init__(self, *, is_told: bool = True) -> None:
+        """Without a handler nobody is told of timers, and no name is kept."""
+        self._is_told = is_told
+        self._names: list[str] = []
+        self._uses: list[int] = []
+        """Timers that go by each number; 0: it is free."""
+        self._numbers: dict[str, int] = {}
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @contextlib.contextmanager
+    def taken(self, name: str) -> Iterator[int]:
+        """Give the number for one more timer of this name; where setting it raises, it is not taken."""
+        if not self._is_told:
+            yield 0
+            return
+        number = self._take(name)
+        try:
+            yield number
+        except BaseException:
+            self._let_go(number)
+            raise
+
+    def fired(self, number: int, fires_again: bool) -> str:
+        """Give the name of a timer that is due; one that will not fire again lets go of its number."""
+        name = self._names[number]
+        if not fires_again:
+            self._let_go(number)
+        return name
+
+    def state(self) -> list[tuple[str, int]]:
+        """Give names and uses by number, for a snapshot."""
+        return list(zip(self._names, self._uses, strict=True))
+
+    def restore(self, state: list[tuple[str, int]]) -> None:
+        """Take up what `state` gave."""
+        self._names = [name for name, _ in state]
+        self._uses = [uses for _, uses in state]
+        self._numbers = {name: number for number, (name, uses) in enumerate(state) if uses}
+        self._free = [number for number, uses in enumerate(self._uses) if not uses]
+
+    def _take(self, name: str) -> int:
+        number = self._numbers.get(name)
+        if number is None:
+            if not self._free:
+                self._free.append(len(self._names))
+                self._names.append("")
+                self._uses.append(0)
+            number = self._free.pop()
+            self._names[number] = name
+            self._numbers[name] = number
+        self._uses[number] += 1
+        return number
+
+    def _let_go(self, number: int) -> None:
+        self._uses[number] -= 1
+        if not self._uses[number]:
+            del self._numbers[self._names[number]]
+            self._names[number] = ""
+            self._free.append(number)
+
+
 class Strategy:
     """Base of every strategy.
 
@@ -58,7 +126,7 @@ class Strategy:
     """
 
     _desk: Desk
-    _timers: list[str]
+    _timers: TimerNames
 
     def __init__(self, **params: Any) -> None:
         known = self.parameters()
@@ -116,10 +184,10 @@ class Strategy:
         """Give the handlers that the class defines, by name, as bound methods."""
         return {name: getattr(self, name) for name in HANDLERS if getattr(type(self), name) is not _BASE[name]}
 
-    def _attach(self, desk: Desk) -> list[str]:
-        """Take the desk of a run; give the list that timer names will stand in."""
+    def _attach(self, desk: Desk) -> TimerNames:
+        """Take the desk of a run; give the names of timers that the engine will ask for by number."""
         self._desk = desk
-        self._timers = []
+        self._timers = TimerNames(is_told=type(self).on_timer is not Strategy.on_timer)
         return self._timers
 
     # ---------------------------------------------------------------- handlers
@@ -247,13 +315,13 @@ class Strategy:
 
     def every(self, period: int | str, name: str = "") -> None:
         """Call `on_timer(name)` each `period` (ns, or text such as "1m"), first at now + period."""
-        self._timers.append(name)
-        self._desk.every(parse_duration(period) if isinstance(period, str) else period, len(self._timers) - 1)
+        with self._timers.taken(name) as number:
+            self._desk.every(parse_duration(period) if isinstance(period, str) else period, number)
 
     def at(self, time: int | str, name: str = "") -> None:
         """Call `on_timer(name)` once at `time` (ns, or RFC 3339 text). Raises ValueError for a time before now."""
-        self._timers.append(name)
-        self._desk.at(parse_time(time) if isinstance(time, str) else time, len(self._timers) - 1)
+        with self._timers.taken(name) as number:
+            self._desk.at(parse_time(time) if isinstance(time, str) else time, number)
 
     # ---------------------------------------------------------------- views
 
@@ -271,7 +339,7 @@ class Strategy:
         return self._desk.orders(symbol)
 
     def order(self, order: int) -> Order | None:
-        """Give one order by its id; None where it ended long ago."""
+        """Give one order by its id; None where it ended long ago: 2,048 others have ended since."""
         return self._desk.find_order(order)
 
     @property

@@ -126,7 +126,7 @@ def put_state(strategy: Strategy, engine: Engine, data: bytes) -> None:
         strategy.restore(content["state"])
     except Exception as error:
         raise _raised(strategy, "restore", error) from error
-    strategy._timers[:] = content["timers"]
+    strategy._timers.restore(content["timers"])
 
 
 def _state_bytes(strategy: Strategy, engine: Engine) -> bytes:
@@ -135,7 +135,7 @@ def _state_bytes(strategy: Strategy, engine: Engine) -> bytes:
     except Exception as error:
         problem = Problem("self.snapshot()", f"raised {type(error).__name__}: {error}")
         raise UnsupportedState([problem]) from error
-    return _Writer(type(strategy).__module__, engine.freeze, strategy).strategy(state, list(strategy._timers))
+    return _Writer(type(strategy).__module__, engine.freeze, strategy).strategy(state, strategy._timers.state())
 
 
 def _raised(strategy: Strategy, method: str, error: Exception) -> StrategyError:
@@ -175,7 +175,7 @@ class _Writer:
         self._open_tuples: set[int] = set()
         self._depth = 0
 
-    def strategy(self, state: Any, timers: list[str]) -> bytes:
+    def strategy(self, state: Any, timers: list[tuple[str, int]]) -> bytes:
         """Encode a strategy's state; names every attribute that cannot be kept, not only the first."""
         problems: list[Problem] = []
         if type(state) is dict and all(type(name) is str for name in state):

@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::event::ABSENT;
 use crate::indicators::Spec;
 use crate::order::{Order, OrderRequest, OrderType};
+use crate::order_table::ENDED_KEPT;
 use crate::position::Position;
 use crate::record::BarPrice;
 
@@ -35,9 +36,10 @@ impl Engine {
             Some(order) if order.strategy == strategy => Ok(Some(order)),
             Some(_) => Err(CommandError(format!("order {id} belongs to another strategy"))),
             None if id >= self.exchange.orders.next_id() && id < self.next_order_id() => Ok(None),
-            None => Err(CommandError(format!(
-                "order {id} is not known: it was never sent, or ended long ago"
+            None if id < self.exchange.orders.next_id() => Err(CommandError(format!(
+                "order {id} is not known any more: {ENDED_KEPT} other orders have ended since it did"
             ))),
+            None => Err(CommandError(format!("order {id} is not known: it was never sent"))),
         }
     }
 

@@ -76,6 +76,11 @@ impl EquityCurve {
         self.waiting.push(point);
     }
 
+    /// Points that wait to be taken.
+    pub fn waiting(&self) -> &[EquityPoint] {
+        &self.waiting
+    }
+
     /// The points since the last call.
     pub fn take(&mut self) -> Vec<EquityPoint> {
         self.take_with(<[EquityPoint]>::to_vec)

@@ -172,7 +172,8 @@ impl Exchange {
     }
 
     fn arrive_submit(&mut self, id: u64, venue_time: i64) {
-        if self.orders.get(id).is_ended() {
+        // Cancelled on its way: by now it may even be forgotten.
+        if self.orders.find(id).is_none_or(Order::is_ended) {
             return;
         }
         let setup = Arc::clone(&self.setup);

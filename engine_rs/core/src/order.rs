@@ -184,6 +184,8 @@ pub struct Order {
     pub reserve_price: i64,
     /// It passed admission: one that was refused there reserves nothing, though its strategy has not been told yet.
     pub is_reserved: bool,
+    /// Its place among the settled orders of the run, once it is one.
+    pub settled: u64,
 }
 
 impl Order {
@@ -219,6 +221,7 @@ impl Order {
             last_command_time: ABSENT,
             reserve_price: 0,
             is_reserved: false,
+            settled: 0,
         }
     }
 

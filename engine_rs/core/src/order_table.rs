@@ -7,19 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::order::Order;
 
-/// Recent orders that stay readable after their end; older ones are forgotten, so that memory does not grow with a run's
-/// length.
-pub const ENDED_KEPT: usize = 100_000;
+/// So many of the orders that were sent last stay readable, whatever became of them.
+pub const SENT_KEPT: usize = 4_096;
+/// So many of the orders that ended last stay readable, however long ago they were sent. Older ones are forgotten, so that
+/// neither memory nor snapshots grow with a run's length.
+pub const ENDED_KEPT: usize = 2_048;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct OrderTable {
     /// Order `first_id + i` stands at i.
     orders: VecDeque<Order>,
     first_id: u64,
-    /// Older orders that still live, or that a command is under way for.
+    /// Older orders that still live, that a command is under way for, or that are among the last that ended.
     old: BTreeMap<u64, Order>,
-    /// At this many `old` ones the settled among them are forgotten.
-    old_swept_at: usize,
+    /// The last orders that were settled, in that order; the first is the `first_ended`th of the run.
+    ended: VecDeque<u64>,
+    first_ended: u64,
     /// Not ended as told, ascending: what lives at a venue is among them, since an end is told after it happened.
     told_live: Vec<u64>,
 }
@@ -34,21 +37,48 @@ impl OrderTable {
         assert_eq!(order.id, self.next_id(), "order ids are given in sequence");
         self.told_live.push(order.id);
         self.orders.push_back(order);
-        if self.orders.len() > ENDED_KEPT {
-            self.retire_first();
+        if self.orders.len() > SENT_KEPT {
+            let first = self.orders.pop_front().expect("more than are kept");
+            self.first_id += 1;
+            if !first.is_settled() || first.settled >= self.first_ended {
+                self.old.insert(first.id, first);
+            }
         }
     }
 
-    fn retire_first(&mut self) {
-        let order = self.orders.pop_front().expect("more than are kept");
-        self.first_id += 1;
-        if order.is_settled() {
+    /// An answer was told: where nothing can come for the order any more, it takes its place among those that ended.
+    pub fn told(&mut self, id: u64) {
+        let next_ended = self.first_ended + self.ended.len() as u64;
+        let order = self.get_mut(id);
+        if !order.told_state.is_ended() {
             return;
         }
-        self.old.insert(order.id, order);
-        if self.old.len() >= self.old_swept_at {
-            self.old.retain(|_, order| !order.is_settled());
-            self.old_swept_at = 2 * self.old.len() + 16;
+        let is_settled = order.is_settled();
+        if is_settled {
+            order.settled = next_ended;
+        }
+        if let Ok(at) = self.told_live.binary_search(&id) {
+            self.told_live.remove(at);
+        }
+        if is_settled {
+            self.ended.push_back(id);
+            if self.ended.len() > ENDED_KEPT {
+                self.forget_first_ended();
+            }
+        }
+    }
+
+    fn forget_first_ended(&mut self) {
+        let id = self.ended.pop_front().expect("more than are kept");
+        let place = self.first_ended;
+        self.first_ended += 1;
+        // One that was asked for once more has another place, or gets it with the answer.
+        if self
+            .old
+            .get(&id)
+            .is_some_and(|order| order.is_settled() && order.settled == place)
+        {
+            self.old.remove(&id);
         }
     }
 
@@ -91,13 +121,6 @@ impl OrderTable {
     /// Orders that have not ended as far as their strategies know, ascending.
     pub fn told_live(&self) -> impl Iterator<Item = &Order> {
         self.told_live.iter().map(|id| self.get(*id))
-    }
-
-    /// The strategy has been told that it ended.
-    pub fn told_end(&mut self, id: u64) {
-        if let Ok(at) = self.told_live.binary_search(&id) {
-            self.told_live.remove(at);
-        }
     }
 
     /// Orders that the table holds.

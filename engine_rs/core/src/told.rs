@@ -64,7 +64,5 @@ pub fn apply(setup: &Setup, orders: &mut OrderTable, ledger: &mut Ledger, event:
         }
         kind => unreachable!("event kind {kind} is no answer"),
     }
-    if orders.get(id).told_state.is_ended() {
-        orders.told_end(id);
-    }
+    orders.told(id);
 }

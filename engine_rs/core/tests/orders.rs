@@ -531,38 +531,112 @@ fn a_trigger_whose_data_the_feed_does_not_carry_is_refused_at_submission() {
     assert!(refused(&bars(), TriggerBy::Last, &[bar(100, [50; 4])]));
 }
 
-#[test]
-fn memory_does_not_grow_with_past_orders_though_an_old_one_rests_and_it_lives_on() {
-    use replay_core::order_table::ENDED_KEPT;
-    let count = ENDED_KEPT as i64 + 500;
-    let mut tape: Vec<_> = (0..count).map(|time| quote(100 + time, 99, 101)).collect();
-    let last = 100 + count;
-    tape.push(quote(last, 99, 101));
-    tape.push(quote(last + 1, 80, 81));
-    let run = play(&quotes(), &tape, |engine, call| match (call, engine.now()) {
-        (Call::Quote, 100) => (0..2).for_each(|_| {
+/// Sends `count` orders that end at once, after two that rest; the last quote fills what rests.
+fn many_orders(count: i64, mut last_handler: impl FnMut(&mut replay_core::engine::Engine)) -> Run {
+    let mut tape: Vec<_> = (0..=count).map(|time| quote(100 + time, 99, 101)).collect();
+    tape.push(quote(101 + count, 80, 81));
+    play(&quotes(), &tape, |engine, call| match (call, engine.now() - 100) {
+        (Call::Quote, 0) => (0..2).for_each(|_| {
             send(engine, buy(1).limit(90));
         }),
-        (Call::Quote, now) if now < last => {
+        (Call::Quote, time) if time < count => {
             send(engine, buy(1).limit(90).ioc());
         }
-        (Call::Quote, now) if now == last => {
-            engine.cancel(0, 0).unwrap();
-            assert!(engine.cancel(0, 5).unwrap_err().0.contains("not known"));
-        }
+        (Call::Quote, time) if time == count => last_handler(engine),
         _ => {}
-    });
+    })
+}
+
+#[test]
+fn memory_does_not_grow_with_past_orders_though_an_old_one_rests_and_it_lives_on() {
+    use replay_core::order_table::{ENDED_KEPT, SENT_KEPT};
+    let count = 2 * SENT_KEPT as i64;
+    let run = many_orders(count, |engine| engine.cancel(0, 0).unwrap());
     let table = &run.engine.exchange.orders;
-    assert!(table.len() <= ENDED_KEPT + 2, "{} orders", table.len());
+    assert!(table.len() <= SENT_KEPT + ENDED_KEPT, "{} orders", table.len());
     assert_eq!(table.next_id(), count as u64 + 1);
     let tail = run.outcome().split_off(count as usize - 1);
     assert_eq!(
         tail,
         [
-            format!("{last} canceled #0 requested"),
-            format!("{} fill #1 1 @ 90 maker", last + 1)
+            format!("{} canceled #0 requested", 100 + count),
+            format!("{} fill #1 1 @ 90 maker", 101 + count)
         ]
     );
+    let other = many_orders(3 * count, |_| {});
+    assert_eq!(other.engine.exchange.orders.len(), table.len());
+}
+
+#[test]
+fn an_order_that_ended_is_known_until_so_many_others_have_ended() {
+    use replay_core::order_table::{ENDED_KEPT, SENT_KEPT};
+    let count = 2 * SENT_KEPT as i64;
+    many_orders(count, |engine| {
+        // Order 2 was the first that ended, and the last one is told of in this very record.
+        let last = engine.exchange.orders.next_id() - 1;
+        let oldest_known = last + 1 - SENT_KEPT as u64;
+        for known in [0, 1, oldest_known, last] {
+            assert!(engine.exchange.orders.contains(known), "order {known}");
+        }
+        let error = engine.cancel(0, oldest_known - 1).unwrap_err().0;
+        assert!(error.contains("not known any more"), "{error}");
+        let error = engine.cancel(0, last + 1).unwrap_err().0;
+        assert!(error.contains("never sent"), "{error}");
+    });
+    // One that rests, however old it is, is known from its end on until as many others have ended.
+    let further = ENDED_KEPT as i64;
+    let mut tape: Vec<_> = (0..count).map(|time| quote(100 + time, 99, 101)).collect();
+    tape.extend((0..further + 2).map(|time| quote(100 + count + time, 80, 81)));
+    play(&quotes(), &tape, |engine, call| match (call, engine.now() - 100) {
+        (Call::Quote, 0) => {
+            send(engine, buy(1).limit(90));
+        }
+        (Call::Quote, time) if time <= count + further => {
+            assert!(engine.exchange.orders.contains(0), "at {time}");
+            if time != count {
+                send(engine, buy(1).limit(70).ioc());
+            }
+        }
+        (Call::Quote, _) => assert!(!engine.exchange.orders.contains(0)),
+        _ => {}
+    });
+}
+
+#[test]
+fn a_command_for_an_order_that_ended_keeps_it_until_it_is_answered() {
+    use replay_core::order_table::ENDED_KEPT;
+    let mut text = quotes();
+    text.venues[0].latency_ns.cancel = 3 * ENDED_KEPT as i64;
+    let count = 4 * ENDED_KEPT as i64;
+    let tape: Vec<_> = (0..count).map(|time| quote(100 + time, 99, 101)).collect();
+    let run = play(&text, &tape, |engine, call| match (call, engine.now() - 100) {
+        (Call::Quote, 1) => engine.cancel(0, 0).unwrap(),
+        (Call::Quote, _) => {
+            send(engine, buy(1).limit(90).ioc());
+        }
+        _ => {}
+    });
+    let told: Vec<_> = run
+        .of_kind(EventKind::CancelRejected)
+        .iter()
+        .map(|event| event.order_id)
+        .collect();
+    assert_eq!(told, [0]);
+}
+
+#[test]
+fn expiries_of_orders_that_ended_do_not_pile_up() {
+    let count = 5_000;
+    let tape: Vec<_> = (0..count).map(|time| quote(100 + time, 99, 101)).collect();
+    let run = play(&quotes(), &tape, |engine, call| {
+        if call == Call::Quote {
+            engine.cancel_all(0, None).unwrap();
+            send(engine, buy(1).limit(90).until(1_000_000));
+        }
+    });
+    let kept = run.engine.kept();
+    let expiries = kept.iter().find(|row| row.0 == "expiries").unwrap().1;
+    assert!((1..=130).contains(&expiries), "{expiries} of {count}");
 }
 
 #[test]

@@ -295,7 +295,7 @@ impl Desk {
             .collect())
     }
 
-    /// One order by its id; None where it ended long ago.
+    /// One order by its id; None where it ended long ago: `ENDED_KEPT` others have ended since.
     fn find_order(&self, py: Python<'_>, order: i64) -> PyResult<Option<Order>> {
         let engine = self.cell.borrow_mut(py)?;
         Ok(engine.exchange.orders.find(order_id(order)?).map(|order| Order {

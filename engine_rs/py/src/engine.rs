@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use replay_core::arith::{float, pow10};
@@ -83,7 +84,8 @@ pub struct Engine {
     cell: Shared,
     names: Arc<Names>,
     strategies: Vec<StrategyHandlers>,
-    timer_names: Py<PyList>,
+    /// By strategy: its names of timers by number, a `replay.strategy.TimerNames`.
+    timer_names: Vec<Py<PyAny>>,
     quote: Py<Quote>,
     trade: Py<Trade>,
     bar: Py<Bar>,
@@ -125,21 +127,20 @@ impl Engine {
         let core = replay_core::engine::Engine::new(setup, &bits);
         let names = Names::new(py, core.setup());
         let cell = Cell::new(core);
-        let timer_names = PyList::empty(py);
+        let mut timer_names = Vec::new();
         for (index, strategy) in strategies.iter().enumerate() {
             let desk = Desk {
                 cell: Arc::clone(&cell),
                 names: Arc::clone(&names),
                 strategy: index as u32,
             };
-            let timers = strategy.call_method1("_attach", (desk,))?;
-            timer_names.append(timers)?;
+            timer_names.push(strategy.call_method1("_attach", (desk,))?.unbind());
         }
         Ok(Engine {
             quote: Py::new(py, Quote::new(&names))?,
             trade: Py::new(py, Trade::new(&names))?,
             bar: Py::new(py, Bar::new(&names))?,
-            timer_names: timer_names.unbind(),
+            timer_names,
             cell,
             names,
             strategies: handlers,
@@ -288,6 +289,9 @@ impl Engine {
                 &[arrivals as u64, answers as u64, timers as u64],
             )?,
         )?;
+        let (names, sizes): (Vec<&str>, Vec<u64>) =
+            engine.kept().iter().map(|(name, size)| (*name, *size as u64)).unzip();
+        all.set_item("kept", table(&names, &sizes)?)?;
         all.set_item("late", counters.late)?;
         all.set_item("stale", counters.stale)?;
         all.set_item("late_bar_ticks", counters.late_bar_ticks)?;
@@ -536,8 +540,10 @@ impl Engine {
                 },))?;
             }
             Call::Timer(name) => {
-                let names = self.timer_names.bind(py).get_item(strategy as usize)?;
-                method(ON_TIMER).call1((names.get_item(name)?,))?;
+                let fires_again = self.cell.borrow_mut(py)?.fires_again();
+                let names = self.timer_names[strategy as usize].bind(py);
+                let name = names.call_method1(intern!(py, "fired"), (name, fires_again))?;
+                method(ON_TIMER).call1((name,))?;
             }
             Call::Start => {
                 method(ON_START).call0()?;

@@ -115,6 +115,8 @@ pub struct Engine {
     /// Commands were sent while this record is taken: to any venue.
     has_sent: bool,
     event: Event,
+    /// Whether the timer that is being told is a repeating one.
+    fires_again: bool,
     calling: Option<u32>,
     commands: Vec<Command>,
     disabled: Vec<bool>,
@@ -171,6 +173,7 @@ impl Engine {
             is_late: false,
             has_sent: false,
             event: Event::default(),
+            fires_again: false,
             calling: None,
             commands: Vec::new(),
             disabled: vec![false; handlers.len()],
@@ -202,6 +205,33 @@ impl Engine {
     /// The answer that is being told.
     pub fn event(&self) -> &Event {
         &self.event
+    }
+
+    /// Whether the timer that is being told will be told again.
+    pub fn fires_again(&self) -> bool {
+        self.fires_again
+    }
+
+    /// How much is kept of what a run makes more and more of: each has a bound that its length does not move.
+    pub fn kept(&self) -> [(&'static str, usize); 8] {
+        let exchange = &self.exchange;
+        let of_clocks = |count: fn(&VenueClock) -> usize| self.clocks.iter().map(count).sum();
+        [
+            ("orders", exchange.orders.len()),
+            (
+                "working",
+                exchange.working.iter().map(|working| working.ids.len()).sum(),
+            ),
+            (
+                "expiries",
+                of_clocks(|clock| clock.expiries.len() + clock.bar_expiries.len()),
+            ),
+            ("arrivals", of_clocks(|clock| clock.arrivals.len())),
+            ("answers", exchange.answers.len()),
+            ("timers", self.timers.len()),
+            ("events", exchange.log.waiting().len()),
+            ("equity_points", self.equity.waiting().len()),
+        ]
     }
 
     pub fn rng(&mut self, strategy: u32) -> &mut Rng {

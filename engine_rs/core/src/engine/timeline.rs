@@ -7,6 +7,7 @@ use super::{Call, Engine, Halt, Step, DUE_ITEMS_MAX, TIMERS_IN_GAP_MAX};
 use crate::due::{Arrival, DueKind, DUE_KINDS};
 use crate::event::EventKind;
 use crate::handles;
+use crate::order::Order;
 use crate::setup::Source;
 use crate::told;
 
@@ -111,6 +112,7 @@ impl Engine {
                     }
                     self.exchange.now = self.exchange.now.max(time);
                     self.exchange.counters.timers_fired += 1;
+                    self.fires_again = timer.period > 0;
                     if let Some(step) = self.call(timer.strategy, handles::TIMER, Call::Timer(timer.name)) {
                         return Ok(Some(step));
                     }
@@ -216,12 +218,15 @@ impl Engine {
         for (instrument, time, id) in std::mem::take(&mut self.exchange.new_expiries) {
             let definition = &self.exchange.setup.instruments[instrument as usize];
             let clock = &mut self.clocks[definition.clock as usize];
-            // Expiries at one time go by order id.
-            if definition.source == Source::Bar {
-                clock.bar_expiries.push(time, id, id);
+            let queue = if definition.source == Source::Bar {
+                &mut clock.bar_expiries
             } else {
-                clock.expiries.push(time, id, id);
-            }
+                &mut clock.expiries
+            };
+            // Expiries at one time go by order id.
+            queue.push(time, id, id);
+            let orders = &self.exchange.orders;
+            queue.sweep(|id| orders.find(*id).is_some_and(Order::is_working));
         }
     }
 }
