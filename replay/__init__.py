@@ -20,6 +20,9 @@ _PUBLIC = {
     "play_async": "replay.api",
     "paper": "replay.api",
     "paper_async": "replay.api",
+    "QuoteTick": "replay.ticks",
+    "TradeTick": "replay.ticks",
+    "BarTick": "replay.ticks",
     "Account": "replay.views",
     "Bar": "replay.views",
     "Fill": "replay.views",
@@ -61,6 +64,9 @@ if TYPE_CHECKING:
     from replay.result.result import Result as Result
     from replay.strategy import Parameter as Parameter
     from replay.strategy import Strategy as Strategy
+    from replay.ticks import BarTick as BarTick
+    from replay.ticks import QuoteTick as QuoteTick
+    from replay.ticks import TradeTick as TradeTick
     from replay.views import Account as Account
     from replay.views import Bar as Bar
     from replay.views import Fill as Fill

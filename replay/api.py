@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import msgspec
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from replay.config import RunConfig, from_mapping, load
 from replay.errors import UsageError
-from replay.feeds.feed import Batch, Feed, StoredFeed
-from replay.feeds.tape import TapeHeader, TapeInstrument
-from replay.records import RECORD, Kind
+from replay.feeds.feed import Feed
+from replay.feeds.memory import IN_MEMORY, is_memory_feed, memory_feed
+from replay.feeds.ticks import is_tick
 from replay.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -32,10 +28,9 @@ if TYPE_CHECKING:
     from replay.result.result import Result
 
 FeedLike = Any
-"""A path, a URI, an array of records (dtype replay.records.RECORD), a Feed, or a list of these."""
-
-_BATCH_ROWS = 65_536
-_IN_MEMORY = "memory:"
+"""A path, a URI, a Feed, or a list of these; or what Python holds: an array of records (dtype replay.records.RECORD),
+a data frame (pandas, polars, Arrow), ticks in a list, any iterable or asynchronous iterable of ticks, or a function
+that gives one."""
 
 
 def backtest(
@@ -216,7 +211,7 @@ def plan(
         if "venue" in data:
             raise UsageError("fees and latency go into `venue` where that is given")
         data["venue"] = _venues(listed, fees, latency)
-    feeds = list(feed) if isinstance(feed, list | tuple) else [feed]
+    feeds = _listed(feed)
     data["feed"] = [_feed_entry(one, feed_options or {}) for one in feeds]
     config = from_mapping(data, base_dir=base_dir)
     return Plan(config, _feeds(feeds, config), [_instance(strategy, params or {})])
@@ -231,8 +226,16 @@ def _plan_of_run_file(run: RunConfig | str | Path, feed: FeedLike | None) -> Pla
         return Plan(run)
     if feed is None or isinstance(feed, str | os.PathLike):
         return Plan(load(run, feed=None if feed is None else os.fspath(feed)))
-    config = load(run, feed=_IN_MEMORY)
-    return Plan(config, _feeds(list(feed) if isinstance(feed, list | tuple) else [feed], config))
+    config = load(run, feed=IN_MEMORY)
+    return Plan(config, _feeds(_listed(feed), config))
+
+
+def _listed(feed: FeedLike) -> list[FeedLike]:
+    """Give several feeds as a list; a list of ticks is one feed."""
+    if not isinstance(feed, list | tuple):
+        return [feed]
+    is_several = bool(feed) and not any(is_tick(one) for one in feed)
+    return list(feed) if is_several else [feed]
 
 
 def _strategy_entry(strategy: type[Strategy] | Strategy, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,8 +280,13 @@ def _venues(
 def _feed_entry(feed: FeedLike, options: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(feed, str | os.PathLike):
         return {"uri": os.fspath(feed), **options}
-    if isinstance(feed, np.ndarray):
-        return {"uri": _IN_MEMORY, **options}
+    if is_memory_feed(feed):
+        return {"uri": IN_MEMORY, **options}
+    if not hasattr(feed, "uri"):
+        raise UsageError(
+            f"{type(feed).__name__} is no feed",
+            remedy="give a path, a URI, a Feed, an array of records, a data frame, or an iterable of ticks",
+        )
     return {"uri": str(feed.uri)}
 
 
@@ -292,77 +300,11 @@ def _feeds(feeds: Sequence[FeedLike], config: RunConfig) -> list[Feed] | None:
     for feed, spec in zip(feeds, config.feed, strict=True):
         if isinstance(feed, str | os.PathLike):
             made.append(open_feed(spec, config))
-        elif isinstance(feed, np.ndarray):
-            made.append(ArrayFeed(feed, config, sizes=spec.sizes))
+        elif is_memory_feed(feed):
+            made.append(memory_feed(feed, spec, config))
         else:
             made.append(feed)
     return made
-
-
-class ArrayFeed(StoredFeed):
-    """An array of records as a stored feed; `instrument` is the place of the instrument in the run."""
-
-    def __init__(
-        self,
-        records: NDArray[Any],
-        config: RunConfig,
-        *,
-        bar_lengths_ns: Sequence[int] = (),
-        sizes: Literal["full", "none"] = "full",
-    ) -> None:
-        if records.dtype != RECORD:
-            raise UsageError(
-                f"the array has dtype {records.dtype}, which is not that of records",
-                remedy="make it with replay.records.empty(n)",
-            )
-        self._records = np.ascontiguousarray(records)
-        super().__init__(_IN_MEMORY, _header_of(self._records, config, bar_lengths_ns, sizes))
-
-    def batches(self, cursor: bytes | None = None) -> Iterator[Batch]:
-        """Give slices of the array, from the row that the cursor names."""
-        row = 0 if cursor is None else int(msgspec.json.decode(cursor)["row"])
-        for first in range(row, len(self._records), _BATCH_ROWS):
-            limit = min(first + _BATCH_ROWS, len(self._records))
-            yield Batch(self._records[first:limit], msgspec.json.encode({"row": limit}), [])
-
-
-def _header_of(
-    records: NDArray[Any], config: RunConfig, bar_lengths_ns: Sequence[int], sizes: Literal["full", "none"]
-) -> TapeHeader:
-    kinds = {Kind.QUOTE: "quote", Kind.TRADE: "trade", Kind.BAR: "bar"}
-    lengths = list(bar_lengths_ns) or [spec.bar.ns for spec in config.instrument if spec.bar is not None]
-    is_bar = records["kind"] == Kind.BAR
-    if not lengths and is_bar.any():
-        lengths = [_bar_length(records[is_bar])]
-    return TapeHeader(
-        one_time=bool(np.array_equal(records["ts_event"], records["ts_recv"])),
-        bar_lengths_ns=list(dict.fromkeys(lengths)),
-        instruments=[
-            TapeInstrument(
-                symbol=spec.symbol,
-                price_decimals=spec.price_decimals,
-                size_decimals=spec.size_decimals,
-                sizes=sizes,
-                kinds=[
-                    name
-                    for kind, name in kinds.items()
-                    if bool(((records["instrument"] == index) & (records["kind"] == kind)).any())
-                ],
-            )
-            for index, spec in enumerate(config.instrument)
-        ],
-        rows=len(records),
-        first_ns=int(records["ts_recv"][0]) if len(records) else None,
-        last_ns=int(records["ts_recv"][-1]) if len(records) else None,
-    )
-
-
-def _bar_length(bars: NDArray[Any]) -> int:
-    """Take the shortest step between two bars of one instrument for their length."""
-    ends = np.unique(bars["ts_event"][bars["instrument"] == bars["instrument"][0]])
-    if len(ends) < 2:
-        raise UsageError("the length of the bars is not known", remedy='add "bar": "1m" to the instrument')
-    return int(np.diff(ends).min())
 
 
 def _plain(value: Any) -> Any:

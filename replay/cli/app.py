@@ -38,6 +38,10 @@ def build() -> App:
         help_format="plaintext",
         result_action="return_value",
     )
+    app.command("replay.cli.init:init", name="init", help="Make a folder with a strategy, a run file, data and a test.")
+    app.command(
+        "replay.cli.doctor:doctor", name="doctor", help="Say what is installed and what is missing, with remedies."
+    )
     app.command(
         "replay.cli.backtest:backtest",
         name="backtest",

@@ -1,0 +1,1 @@
+"""Runs from what Python holds: ticks, iterables, data frames; helpers for tests of strategies."""
