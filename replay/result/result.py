@@ -43,6 +43,7 @@ from replay.stats.drawdown import DrawdownTracker
 from replay.stats.exposure import ExposureTracker
 from replay.stats.periods import PeriodCloses, period_of
 from replay.stats.summary import Figures, Summary, render, summary
+from replay.stats.trades import TradeTotals
 
 RESULT_VERSION = 1
 RESULT_FILE = "result.json"
@@ -61,7 +62,6 @@ SCHEMAS: dict[str, tuple[Column, ...]] = {
 _FROM_EVENTS = ("fills", "orders", "positions")
 """Tables that can be made from the event log at any time."""
 
-_ORDERS_SEEN_MIN = 1_024
 _SPOOL_BYTES = 16 * 1024 * 1024
 _EVENT_BATCH_BYTES = 256 * 1024
 _POINT_BATCH = 1_024
@@ -351,7 +351,7 @@ class ResultBuilder:
         self._events = self._open_events() if keeps_events or self._folder is None else None
         self._projections = EventTables(self._scales) if self._folder is not None else None
         self._trades = TradeProjection(self._scales)
-        self._orders_seen = np.zeros(_ORDERS_SEEN_MIN, dtype=np.bool_)
+        self._orders = OrderCount()
         self._fill_count = 0
         self._marks = MarkSampler(self._scales)
         self._on_marks = on_marks
@@ -360,7 +360,7 @@ class ResultBuilder:
         self._pending_points: list[NDArray[Any]] = []
         self._pending_point_count = 0
         self._event_count = 0
-        self._trade_results: list[NDArray[np.float64]] = []
+        self._trade_totals = TradeTotals()
         self._drawdown: DrawdownTracker | None = None
         self._exposure = ExposureTracker()
         self._start_ns: int | None = None
@@ -464,9 +464,9 @@ class ResultBuilder:
             maximum_drawdown=self._drawdown.maximum if self._drawdown is not None else None,
             longest_drawdown_ns=self._drawdown.longest_ns if self._drawdown is not None else None,
             fees=fees.get(currency, 0.0) if is_known else None,
-            orders=int(np.count_nonzero(self._orders_seen)),
+            orders=self._orders.count,
             fills=self._fill_count,
-            trade_results=np.concatenate([np.zeros(0), *self._trade_results]),
+            trades=self._trade_totals,
             time_in_market=self._exposure.share,
             average_equity=self._exposure.average_equity,
             traded_value=self._trades.traded().get(currency, 0.0),
@@ -583,7 +583,7 @@ class ResultBuilder:
             return
         events = event_log.from_bytes(b"".join(self._pending_events))
         self._pending_events, self._pending_event_bytes = [], 0
-        self._note_orders(events["order_id"][events["kind"] != event_log.EventKind.POSTING])
+        self._orders.add(events["order_id"][events["kind"] != event_log.EventKind.POSTING])
         if self._projections is not None:
             for name, table in self._projections.add(events).items():
                 self._writers[name].add(table)
@@ -596,17 +596,7 @@ class ResultBuilder:
         if len(trades):
             net = trades["net"]
             is_counted = ~np.isnan(net) & (trades["currency"] == self._scales.account_currency)
-            self._trade_results.append(net[is_counted])
-
-    def _note_orders(self, order_ids: NDArray[np.uint64]) -> None:
-        """Mark the orders that events name: ids are one counter a run."""
-        if len(order_ids):
-            needed = int(np.max(order_ids)) + 1
-            if needed > len(self._orders_seen):
-                grown = np.zeros(2 * needed, dtype=np.bool_)
-                grown[: len(self._orders_seen)] = self._orders_seen
-                self._orders_seen = grown
-            self._orders_seen[order_ids] = True
+            self._trade_totals.add(net[is_counted])
 
     def _project_equity(self) -> None:
         if not self._pending_points:
@@ -658,6 +648,33 @@ class ResultBuilder:
         assert events is not None, "a run without a folder keeps its events"
         made: dict[str, Source] = {name: partial(_table_from_events, name, events, scales) for name in _FROM_EVENTS}
         return {**self._targets, **made, "events": events}
+
+
+class OrderCount:
+    """Counts the orders that events name: ids are one counter a run, so that all below some id have been seen."""
+
+    def __init__(self) -> None:
+        self._first_unseen = 0
+        """Every order below has been seen."""
+        self._seen: set[int] = set()
+        """Orders above that have been seen; those between are on their way to their venue."""
+
+    @property
+    def count(self) -> int:
+        """Orders seen so far."""
+        return self._first_unseen + len(self._seen)
+
+    @property
+    def kept(self) -> int:
+        """Ids that are kept one by one."""
+        return len(self._seen)
+
+    def add(self, order_ids: NDArray[np.uint64]) -> None:
+        """Take the orders of further events."""
+        self._seen.update(np.unique(order_ids[order_ids >= self._first_unseen]).tolist())
+        while self._first_unseen in self._seen:
+            self._seen.remove(self._first_unseen)
+            self._first_unseen += 1
 
 
 class EventTables:

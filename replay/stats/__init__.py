@@ -22,7 +22,7 @@ from replay.stats.returns import (
     total_return,
 )
 from replay.stats.summary import Figures, render, summary
-from replay.stats.trades import average, best, profit_factor, win_rate, worst
+from replay.stats.trades import TradeTotals, average, best, profit_factor, win_rate, worst
 
 __all__ = [
     "DrawdownTracker",
@@ -30,6 +30,7 @@ __all__ = [
     "Figures",
     "Period",
     "PeriodCloses",
+    "TradeTotals",
     "annualised_return",
     "annualised_volatility",
     "average",

@@ -5,6 +5,7 @@ May not live here: what is computed from the returns.
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,12 +68,12 @@ def period_of(periods_per_year: float) -> Period:
 
 
 class PeriodCloses:
-    """Gathers the last equity of every period from points that come in pieces; memory grows with the periods only."""
+    """Gathers the last equity of every period from points that come in pieces; memory: 16 bytes a period."""
 
     def __init__(self, period: Period) -> None:
         self.period = period
-        self._indices: list[NDArray[np.int64]] = []
-        self._values: list[NDArray[np.float64]] = []
+        self._indices = array("q")
+        self._values = array("d")
 
     def add(self, ts: NDArray[np.int64], equity: NDArray[np.float64]) -> None:
         """Take further points, times not falling."""
@@ -81,19 +82,18 @@ class PeriodCloses:
         index = self.period.index(np.ascontiguousarray(ts))
         last = np.flatnonzero(np.append(index[1:] != index[:-1], True))
         indices, values = index[last], equity[last].astype(np.float64)
-        if self._indices and self._indices[-1][-1] == indices[0]:
-            self._values[-1][-1] = values[0]
+        if self._indices and self._indices[-1] == indices[0]:
+            self._values[-1] = float(values[0])
             indices, values = indices[1:], values[1:]
-        if len(indices):
-            self._indices.append(indices)
-            self._values.append(values)
+        self._indices.frombytes(indices.tobytes())
+        self._values.frombytes(values.tobytes())
 
     def closes(self) -> NDArray[np.float64]:
         """Give the last equity of each period, from the first to the last one; empty ones as the period says."""
         if not self._indices:
             return np.zeros(0)
-        index = np.concatenate(self._indices)
-        values = np.concatenate(self._values)
+        index = np.array(self._indices, dtype=np.int64)
+        values = np.array(self._values, dtype=np.float64)
         span = int(index[-1] - index[0]) + 1
         if self.period.skips_empty or span > _MAX_PERIODS:
             return values

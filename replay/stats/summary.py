@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from replay.stats.benchmark import buy_and_hold_return, equal_weighted
 from replay.stats.chart import terminal_chart
@@ -23,7 +23,7 @@ from replay.stats.returns import (
     sharpe_ratio,
     sortino_ratio,
 )
-from replay.stats.trades import average, best, profit_factor, win_rate, worst
+from replay.stats.trades import TradeTotals
 
 Summary = dict[str, float | int | None]
 
@@ -51,8 +51,8 @@ class Figures:
     """None where some fee was in a currency that could not be valued."""
     orders: int = 0
     fills: int = 0
-    trade_results: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    """Result of each round trip after fees."""
+    trades: TradeTotals = field(default_factory=TradeTotals)
+    """Results of the round trips after fees."""
     time_in_market: float | None = None
     average_equity: float | None = None
     traded_value: float = 0.0
@@ -68,7 +68,7 @@ def summary(figures: Figures) -> Summary:
     """
     per_year = figures.periods_per_year
     returns = figures.returns
-    trades = figures.trade_results
+    trades = figures.trades
     net = _difference(figures.end_equity, figures.start_equity)
     spans_a_month = len(returns) >= per_year * SHORTEST_ANNUALISED_YEARS
     alone = {symbol: buy_and_hold_return(*marks) for symbol, marks in figures.marks.items()}
@@ -90,12 +90,12 @@ def summary(figures: Figures) -> Summary:
         "fees": figures.fees,
         "orders": figures.orders,
         "fills": figures.fills,
-        "trades": len(trades),
-        "win_rate": win_rate(trades),
-        "profit_factor": profit_factor(trades),
-        "average_trade": average(trades),
-        "best_trade": best(trades),
-        "worst_trade": worst(trades),
+        "trades": trades.count,
+        "win_rate": trades.win_rate,
+        "profit_factor": trades.profit_factor,
+        "average_trade": trades.average,
+        "best_trade": trades.best,
+        "worst_trade": trades.worst,
         "time_in_market": figures.time_in_market,
         "turnover": turnover(figures.traded_value, figures.average_equity),
         "periods": len(returns),

@@ -139,6 +139,35 @@ def test_replacing_and_triggering_are_followed_and_refused_commands_change_nothi
     assert row["ended_time"] is None and row["created_time"] == 1
 
 
+def test_an_order_that_is_amended_and_filled_for_ever_keeps_what_its_row_shows(log: Any, scales: RunScales) -> None:
+    dice = np.random.default_rng(3)
+    log.add(EventKind.NEW, 1, side=BUY, order_type=4, quantity=9, limit=100, trigger=90, venue_time=1)
+    log.add(EventKind.NEW, 2, side=SELL, order_type=2, quantity=5, limit=500, venue_time=2)
+    log.add(EventKind.TRIGGERED, 1, side=BUY, order_type=4, quantity=9, limit=100, trigger=90, venue_time=3)
+    filled = 0
+    for step in range(2_000):
+        quantity, price, size = filled + 1_000, 100 + int(dice.integers(-9, 10)), int(dice.integers(1, 90))
+        log.add(EventKind.REPLACED, 1, side=BUY, order_type=4, quantity=quantity, limit=price, venue_time=4 + step)
+        filled += size
+        log.fill(1, BUY, price, size, 7 * 10**15 * size, quantity=quantity, filled=filled, venue_time=4 + step)
+    whole = _orders(log, scales)
+    projection = OrderProjection(scales)
+    for piece in np.array_split(log.array(), 40):
+        assert len(projection.add(piece)) == 0
+        assert projection.kept < 500, "of 4,000 events"
+    assert projection.still_open().to_dict() == whole.to_dict()
+    row = whole.row(0)
+    assert (row["fills"], row["filled_raw"], row["triggered_time"], row["limit_raw"]) == (2_000, filled, 3, price)
+    fills = log.array()[log.array()["kind"] == EventKind.FILL]
+    mean = np.average(fills["last_price"] / 100.0, weights=fills["last_size"])
+    assert row["average_price"] == pytest.approx(mean, rel=1e-12)
+    assert row["fees"] == pytest.approx(7e9 * filled)
+    log.add(EventKind.CANCELED, 1, side=BUY, quantity=filled + 5, filled=filled, venue_time=9_000)
+    ended = projection.add(log.array()[-1:])
+    assert ended.row(0) == {**_orders(log, scales).row(0)}
+    assert projection.kept == 1 and not projection._folded
+
+
 def test_an_order_amended_down_to_what_is_filled_next_ends_filled(log: Any, scales: RunScales) -> None:
     log.add(EventKind.NEW, 1, side=BUY, quantity=4_000, venue_time=1)
     log.add(EventKind.REPLACED, 1, side=BUY, quantity=1_000, venue_time=2)

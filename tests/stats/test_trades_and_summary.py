@@ -36,6 +36,21 @@ def test_a_trade_of_zero_is_no_win_and_no_loss() -> None:
     assert stats.profit_factor([0.0, 3.0, -1.5]) == 2.0
 
 
+def test_totals_of_trades_are_the_same_however_they_are_cut() -> None:
+    results = np.random.default_rng(5).normal(0.1, 3.0, 1_001)
+    whole = stats.TradeTotals.of(results)
+    for parts in (2, 7, 1_001):
+        cut = stats.TradeTotals()
+        for part in np.array_split(results, parts):
+            cut.add(part)
+        assert vars(cut) == vars(whole)
+    assert whole.count == 1_001 and whole.wins == int(np.sum(results > 0))
+    assert whole.average == pytest.approx(float(np.mean(results)))
+    assert (whole.best, whole.worst) == (results.max(), results.min())
+    gains, losses = results[results > 0].sum(), -results[results < 0].sum()
+    assert whole.profit_factor == pytest.approx(gains / losses)
+
+
 def test_buy_and_hold_is_last_over_first() -> None:
     assert stats.buy_and_hold_return(100.0, 150.0) == 0.5
     assert stats.buy_and_hold_return(0.0, 150.0) is None
@@ -65,7 +80,7 @@ def _figures() -> Figures:
         fees=120.5,
         orders=12,
         fills=14,
-        trade_results=np.array([2000.0, -500.0, 1500.0]),
+        trades=stats.TradeTotals.of([2000.0, -500.0, 1500.0]),
         time_in_market=0.75,
         average_equity=101_000.0,
         traded_value=404_000.0,
