@@ -1,10 +1,11 @@
-"""Which adapter opens which URI: by its scheme; a feed else by the suffix of its path, or how the file begins.
+"""Which adapter opens which URI: by its scheme; a feed else by its format, the suffix of its path, or how it begins.
 
 May not live here: any format.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from replay.config import FeedSpec, Instrument, SinkSpec
     from replay.config.sections import Kafka
     from replay.feeds.feed import Feed
+    from replay.feeds.format import Contents, Format
     from replay.pipeline.control import ControlSource
     from replay.pipeline.outbox import Sink, SinkContext
     from replay.workers import Membership
@@ -39,11 +41,22 @@ BUILT_IN = {
     "replay.publishers": {"kafka": "replay.adapters.kafka.publish:publish"},
     "replay.controls": {"kafka": "replay.adapters.kafka.control:open_control"},
     "replay.groups": {"kafka": "replay.adapters.kafka.group:open_group"},
+    "replay.formats": {
+        "histdata": "replay.adapters.formats.histdata:FORMAT",
+        "tardis": "replay.adapters.formats.tardis:FORMAT",
+        "truefx": "replay.adapters.formats.truefx:FORMAT",
+        "yahoo": "replay.adapters.formats.yahoo:FORMAT",
+    },
 }
 """The entry points that come with the package, by group, for a source folder that is not installed."""
 
 SUFFIXES = {"npy": "tape", "csv": "csv", "tsv": "csv", "txt": "csv", "ndjson": "ndjson", "jsonl": "ndjson"}
 """The feed of a suffix that is not itself a feed's name."""
+
+FILE_FEEDS = ("tape", "csv", "ndjson", "binance")
+"""The feeds that a file's `format` may name beside the formats."""
+
+_HEAD_BYTES = 1 << 14
 
 OpenFeed = Callable[["FeedSpec", "Sequence[Instrument]", Path], "Feed"]
 OpenSink = Callable[["SinkSpec", "SinkContext"], "Sink"]
@@ -57,7 +70,12 @@ def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path)
     Raises ConfigError where nothing opens such a URI, a file is missing or its columns do not fit; DataError where it
     cannot be read.
     """
-    return _opener(name_of(spec, Path(base_dir)))(spec, instruments, Path(base_dir))
+    name = name_of(spec, Path(base_dir))
+    if name in format_names() and (spec.format is not None or name not in feed_names()):
+        from replay.adapters.formats.feed import open_format
+
+        return open_format(format_named(name), spec, instruments, Path(base_dir))
+    return _opener(name)(spec, instruments, Path(base_dir))
 
 
 def open_sink(spec: SinkSpec, context: SinkContext) -> Sink:
@@ -85,9 +103,45 @@ def feed_names() -> list[str]:
     return _names("replay.feeds")
 
 
+def format_names() -> list[str]:
+    """List the names of all formats of data files that are installed."""
+    return _names("replay.formats")
+
+
+def format_named(name: str) -> Format:
+    """Load a format by its name; raises ConfigError where there is none, or it cannot be loaded."""
+    if name not in format_names():
+        raise ConfigError(f"there is no format {name!r}", remedy=choose(name, [*FILE_FEEDS, *format_names()]))
+    return cast("Format", _load("replay.formats", name))
+
+
+def format_of_file(path: Path) -> Format | None:
+    """Recognise a file by the suffixes of the formats, then by how it begins; None where no format knows it."""
+    formats = []
+    for name in format_names():
+        with contextlib.suppress(ConfigError):  # one that cannot be loaded says so where it is named
+            formats.append(format_named(name))
+    lower = path.name.lower()
+    for found in formats:
+        if any(lower.endswith(suffix) for suffix in found.suffixes):
+            return found
+    head = _head(path) if path.is_file() else b""
+    return next((found for found in formats if found.sniff(path, head)), None)
+
+
+def contents_of(spec: FeedSpec, base_dir: Path) -> Contents:
+    """Say what a feed's file holds, if a format opens it. Raises ConfigError and DataError as opening it does."""
+    from replay.adapters.formats.feed import request_of
+
+    found = format_named(name_of(spec, Path(base_dir)))
+    return found.contents(request_of(found, spec, Path(base_dir)))
+
+
 def name_of(spec: FeedSpec, base_dir: Path) -> str:
-    """Say which feed opens a URI."""
+    """Say which feed, or which format, opens a URI."""
     names = feed_names()
+    if spec.format is not None:
+        return spec.format if spec.format in FILE_FEEDS else format_named(spec.format).name
     scheme = spec.scheme
     if scheme is not None and scheme != "file":
         if scheme in names:
@@ -99,16 +153,15 @@ def name_of(spec: FeedSpec, base_dir: Path) -> str:
         return SUFFIXES[suffix]
     if suffix in names:
         return suffix
-    return _name_by_content(spec, path)
+    known = format_of_file(path)
+    return known.name if known is not None else _name_by_content(spec, path)
 
 
 def _name_by_content(spec: FeedSpec, path: Path) -> str:
     """Recognise a file whose name says nothing by its first bytes."""
-    from replay.adapters.source import Source
-
     if not path.is_file():
         raise missing_file(path)
-    head = Source(path).read(1 << 12)
+    head = _head(path)
     if head.startswith(b"\x93NUMPY"):
         return "tape"
     received, _, frame = head.partition(b"\n")[0].partition(b" ")
@@ -118,8 +171,21 @@ def _name_by_content(spec: FeedSpec, path: Path) -> str:
         return "ndjson"
     raise ConfigError(
         f"{spec.uri!r} has no known suffix, and its first bytes tell no format",
-        remedy=f"suffixes: .{', .'.join(SUFFIXES)}, each also with .gz; feeds: {', '.join(feed_names())}",
+        remedy=f"suffixes: .{', .'.join(SUFFIXES)}, each also with .gz; feeds: {', '.join(feed_names())}; "
+        f"formats: {', '.join(format_names())}",
     )
+
+
+def _head(path: Path) -> bytes:
+    """Read the beginning of a file, inflated if it is gzip; of other compressed or binary files as it is."""
+    from replay.adapters.source import Source
+
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head.startswith(b"\x1f\x8b"):
+        return head
+    with Source(path) as source:
+        return source.read(_HEAD_BYTES)
 
 
 def _of_scheme(group: str, uri: str) -> object:

@@ -22,9 +22,13 @@ def convert(
         Path | None, Parameter(help="A run file that says how to read; alone with DST, its feeds are converted.")
     ] = None,
     format_: Annotated[
-        Literal["tape", "csv", "ndjson", "binance"] | None,
-        Parameter(name="--format", help="Of the sources, where their names do not say it."),
+        str | None,
+        Parameter(name="--format", help="Of the sources, where their names do not say it: csv, lean, dbn, ..."),
     ] = None,
+    option: Annotated[
+        list[str],
+        Parameter(help="KEY=VALUE for the format, as zone=UTC. May be given again.", negative=(), show_default=False),
+    ] = [],  # noqa: B006 (cyclopts reads it, nobody changes it)
     symbol: Annotated[
         str | None, Parameter(help="Of all rows; {column} names the column that holds it; of a tape: the one to keep.")
     ] = None,
@@ -58,7 +62,7 @@ def convert(
         Path | None, Parameter(help="Where rows go that give no record; by default beside DST.")
     ] = None,
 ) -> int:
-    """Convert CSV(.gz), NDJSON and raw captures to a .npy tape with its sidecar, or a tape to .csv(.gz).
+    """Convert CSV(.gz), NDJSON, captures and files of other formats to a .npy tape with its sidecar, or to .csv(.gz).
 
     What no option says is guessed from names and first rows, and listed.
     """
@@ -73,6 +77,7 @@ def convert(
             destination,
             run=run,
             format=format_,
+            options=_pairs(option),
             symbol=symbol,
             records=records,
             bar=bar,
@@ -115,3 +120,14 @@ def head(
 
     print(data.head(path, rows))
     return EXIT_DONE
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    """Read KEY=VALUE pairs."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"{text!r} is no option of a format", remedy="write it as KEY=VALUE, as in zone=UTC")
+        pairs[key.strip()] = value.strip()
+    return pairs

@@ -181,8 +181,10 @@ class Kafka(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[feed]]`: a source of records. A tape knows all but its `uri` by itself; text files need their columns named.
 
-    uri: a path relative to the run file (.npy, .csv, .csv.gz, .ndjson), or sim:, follow:, stdin:, kafka:.
-    records: what each row is.
+    uri: a path relative to the run file (.npy, .csv, .csv.gz, .ndjson, ..), or sim:, follow:, stdin:, kafka:.
+    format: the format of the file, where its name does not say it (see Formats of data files).
+    options: what the format is told, such as `{ zone = "UTC" }`.
+    records: what each row is; of a format that makes several kinds, the only one to take.
     symbol: the instrument of all rows, or `{ column = "symbol" }`.
     bar: the length of bars.
     time: the column of the venue's time.
@@ -203,6 +205,8 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     uri: Annotated[str, msgspec.Meta(min_length=1)]
+    format: str | None = None
+    options: dict[str, Any] = {}
     records: Literal["quote", "trade", "bar"] | None = None
     symbol: str | SymbolColumn | None = None
     bar: DurationText | None = None
@@ -233,6 +237,8 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """`csv` or `ndjson` where rows are text whose columns the run file names; None for all else."""
         if self.scheme == "kafka":
             return None if self.message in (None, "frames") else "csv" if self.message == "csv" else "ndjson"
+        if self.format is not None:
+            return self.format if self.format in ("csv", "ndjson") else None  # type: ignore[return-value]
         return text_format(self.uri)
 
 

@@ -22,7 +22,6 @@ from replay.feeds.feed import Feed
 from replay.feeds.tape import load_header
 from replay.records import Kind
 
-Format = Literal["tape", "csv", "ndjson", "binance"]
 RowKind = Literal["quote", "trade", "bar"]
 
 _HEAD_BYTES = 1 << 16
@@ -70,13 +69,22 @@ class Rows(NamedTuple):
         return self.first[place] if place < len(self.first) else ""
 
 
-def format_of(path: Path) -> Format:
-    """Say which of the formats a file has, by its name, else by its first bytes."""
-    name: Format = import_module("replay.adapters.registry").name_of(FeedSpec(uri=str(path)), Path())
+def format_of(path: Path) -> str:
+    """Say which format a file has: text that a format of data files knows, by its name, or by its first bytes."""
+    registry = import_module("replay.adapters.registry")
+    name: str = registry.name_of(FeedSpec(uri=str(path)), Path())
+    if name == "csv" and path.is_file():
+        known = registry.format_of_file(path)
+        name = known.name if known is not None else name
     return name
 
 
-def first_rows(path: Path, format_name: Format, delimiter: str) -> Rows:
+def is_data_format(name: str) -> bool:
+    """Say whether a name is a format of data files, which knows its own columns."""
+    return name in import_module("replay.adapters.registry").format_names()
+
+
+def first_rows(path: Path, format_name: str, delimiter: str) -> Rows:
     """Read the names of the columns and the first row of a CSV or NDJSON file."""
     head: bytes = import_module("replay.adapters.source").Source(path).read(_HEAD_BYTES)
     text = head.decode("utf-8-sig", "replace")
@@ -151,7 +159,7 @@ def unit_of(rows: Rows, column: str) -> Literal["s", "ms", "us", "ns", "iso"]:
     return _UNITS[nearest]  # type: ignore[return-value]
 
 
-def symbols_in(path: Path, format_name: Format, column: str | None, delimiter: str) -> list[str]:
+def symbols_in(path: Path, format_name: str, column: str | None, delimiter: str) -> list[str]:
     """List the symbols of a capture, or in a column of a text file, in the order of their first appearance."""
     source = import_module("replay.adapters.source").Source(path)
     found: dict[str, None] = {}
@@ -242,6 +250,7 @@ _NUMBERS = (
     (Kind.QUOTE, ("a", "b"), ("c", "d")),
     (Kind.TRADE, ("a",), ("b",)),
     (Kind.BAR, ("a", "b", "c", "d"), ("e",)),
+    (Kind.BOOK, ("a",), ("b",)),
 )
 
 

@@ -79,7 +79,8 @@ def test_relative_paths_start_at_the_run_files_folder(tmp_path: Path) -> None:
 def test_a_users_own_feed_plugs_in_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     own = EntryPoint("mine", "data.test_registry:open_mine", "replay.feeds")
     broken = EntryPoint("broken", "nowhere.at_all:open_feed", "replay.feeds")
-    monkeypatch.setattr(registry, "_entry_points", lambda group: {"mine": own, "broken": broken})
+    feeds = {"mine": own, "broken": broken}
+    monkeypatch.setattr(registry, "_entry_points", lambda group: feeds if group == "replay.feeds" else {})
     monkeypatch.setattr(EntryPoint, "load", _load_here)
     assert "mine" in feed_names()
     with pytest.raises(ConfigError, match="opened mine"):
