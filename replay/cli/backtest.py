@@ -12,6 +12,7 @@ from replay.cli.options import (
     OutOption,
     RunFileOption,
     SetOption,
+    StatsOption,
     default_out,
     read_config,
 )
@@ -25,6 +26,7 @@ def backtest(
     *,
     out: OutOption = None,
     json: JsonOption = False,
+    stats: StatsOption = "main",
     sets: SetOption = [],  # noqa: B006 (cyclopts reads it, nobody changes it)
     feeds: FeedOption = [],  # noqa: B006
 ) -> int:
@@ -34,4 +36,4 @@ def backtest(
 
     with Progress("backtest") as progress:
         result = modes.backtest(config, out=out or default_out(config), progress=progress)
-    return show(result, as_json=json)
+    return show(result, as_json=json, statistics=stats)

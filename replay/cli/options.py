@@ -6,7 +6,7 @@ May not live here: what an option does.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -36,6 +36,10 @@ JsonOption = Annotated[
     Parameter(
         name="--json", help="Print result.json's object as the last line of stdout.", negative=(), show_default=False
     ),
+]
+StatsOption = Annotated[
+    Literal["main", "all"],
+    Parameter(name="--stats", help="Which statistics are printed; result.json has all of them."),
 ]
 OutOption = Annotated[
     Path | None, Parameter(name="--out", help="The run folder; by default runs/NAME/TIME under the working folder.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from replay.cli.options import DEFAULT_RUN, FeedOption, JsonOption, RunFileOption, SetOption, read_config
+from replay.cli.options import DEFAULT_RUN, FeedOption, JsonOption, RunFileOption, SetOption, StatsOption, read_config
 from replay.cli.results import show
 from replay.cli.screen import Progress
 from replay.errors import EXIT_INTERRUPTED, UsageError
@@ -49,6 +49,7 @@ def paper(
         ),
     ] = None,
     json: JsonOption = False,
+    stats: StatsOption = "main",
     sets: SetOption = [],  # noqa: B006 (cyclopts reads it, nobody changes it)
     feeds: FeedOption = [],  # noqa: B006
 ) -> int:
@@ -74,7 +75,7 @@ def paper(
         raise UsageError("--at goes with --fork", remedy="name the session to fork")
     with Progress("paper", lines=False) as progress:
         result = modes.paper(config, folder, progress=progress, adopt=adopt, fork=request)
-    return show(result, as_json=json)
+    return show(result, as_json=json, statistics=stats)
 
 
 def _work(config: RunConfig, group: str, folder: Path) -> int:

@@ -19,6 +19,7 @@ from replay.cli.options import (
     OutOption,
     RunFileOption,
     SetOption,
+    StatsOption,
     default_out,
     read_config,
 )
@@ -45,6 +46,7 @@ def play(
     until: Annotated[str | None, Parameter(help="Play until this time.")] = None,
     out: OutOption = None,
     json: JsonOption = False,
+    stats: StatsOption = "main",
     sets: SetOption = [],  # noqa: B006 (cyclopts reads it, nobody changes it)
     feeds: FeedOption = [],  # noqa: B006
 ) -> int:
@@ -65,7 +67,7 @@ def play(
             out=out or default_out(config),
             progress=screen,
         )
-    return show(result, as_json=json)
+    return show(result, as_json=json, statistics=stats)
 
 
 def _time(option: str, text: str | None) -> int | None:

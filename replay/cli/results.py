@@ -6,7 +6,7 @@ May not live here: how a statistic is computed or worded; the result has both.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from replay.errors import EXIT_DONE, EXIT_HALT, EXIT_INTERRUPTED
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from replay.result.result import Result
 
 
-def show(result: Result, *, as_json: bool) -> int:
+def show(result: Result, *, as_json: bool, statistics: Literal["main", "all"] = "main") -> int:
     """Print a result and return the exit code that it stands for."""
     stream = sys.stderr if as_json else sys.stdout
-    print(result.report(), file=stream)
+    print(result.report(statistics), file=stream)
     if result.folder is not None:
         print(f"folder {result.folder}", file=stream)
     stream.flush()

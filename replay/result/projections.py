@@ -102,9 +102,11 @@ TRADES: tuple[Column, ...] = (
     integer("fills"),
     integer("first_order_id"),
     integer("last_order_id"),
+    real("entry_value"),
 )
 """One row per round trip: from flat to flat, or to a flip. Prices are averages of the opening and of the closing fills.
-`fees` and `net` are absent where the fee is in a currency that the fill's price cannot value."""
+`entry_value` is the value of the opening fills, in `currency`; `fees` and `net` are absent where the fee is in a
+currency that the fill's price cannot value."""
 
 EQUITY_POINTS: tuple[Column, ...] = (
     time("time"),

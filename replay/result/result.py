@@ -14,7 +14,7 @@ from functools import partial
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -42,8 +42,7 @@ from replay.stats.chart import thin
 from replay.stats.drawdown import DrawdownTracker
 from replay.stats.exposure import ExposureTracker
 from replay.stats.periods import PeriodCloses, period_of
-from replay.stats.summary import Figures, Summary, render, summary
-from replay.stats.trades import TradeTotals
+from replay.stats.summary import Figures, Summarised, Summary, TradeColumns, render, render_all, summarise
 
 RESULT_VERSION = 1
 RESULT_FILE = "result.json"
@@ -98,6 +97,11 @@ class Result:
         """The statistics in their order; None where one is undefined."""
         values: Summary = self.document["statistics"]
         return values
+
+    @property
+    def undefined(self) -> dict[str, str]:
+        """Why statistics that are None have no value, by name."""
+        return dict(self.document.get("undefined", {}))
 
     @property
     def digest(self) -> str:
@@ -249,9 +253,11 @@ class Result:
 
     # -- showing it
 
-    def report(self) -> str:
-        """Give the statistics as lines for a terminal, with a chart of the equity."""
+    def report(self, statistics: Literal["main", "all"] = "main") -> str:
+        """Give the statistics as lines for a terminal, with a chart of the equity; the main ones, or all of them."""
         lines = [render(self.stats, self.currency, self._chart())]
+        if statistics == "all":
+            lines.append(f"\n{render_all(self.stats, self.undefined)}")
         reasons = self._reasons()
         if reasons:
             lines.append(f"\nRefused or cut short: {', '.join(f'{name} {count:,}' for name, count in reasons.items())}")
@@ -360,7 +366,6 @@ class ResultBuilder:
         self._pending_points: list[NDArray[Any]] = []
         self._pending_point_count = 0
         self._event_count = 0
-        self._trade_totals = TradeTotals()
         self._drawdown: DrawdownTracker | None = None
         self._exposure = ExposureTracker()
         self._start_ns: int | None = None
@@ -447,6 +452,9 @@ class ResultBuilder:
 
     def summary(self) -> Summary:
         """Compute the statistics of what came in so far."""
+        return self._summarised().values
+
+    def _summarised(self) -> Summarised:
         self._project_events()
         self._project_equity()
         self.add_marks(self._marks.flush())
@@ -466,13 +474,33 @@ class ResultBuilder:
             fees=fees.get(currency, 0.0) if is_known else None,
             orders=self._orders.count,
             fills=self._fill_count,
-            trades=self._trade_totals,
-            time_in_market=self._exposure.share,
-            average_equity=self._exposure.average_equity,
+            trades=self._trade_columns(),
+            exposure=self._exposure,
             traded_value=self._trades.traded().get(currency, 0.0),
             marks={**self._marks.ends(), **self._engine_marks},
         )
-        return summary(figures)
+        return summarise(figures)
+
+    def _trade_columns(self) -> TradeColumns:
+        """Read the round trips so far back from their file: they need no memory while the run goes on."""
+        self._writers["trades"].flush()
+        target = self._targets["trades"]
+        if isinstance(target, Path):
+            table = Table.read("trades", TRADES, target)
+        else:
+            place = target.tell()
+            target.seek(0)
+            table = Table.read("trades", TRADES, target)
+            target.seek(place)
+        table = table.slice(~np.isnan(table["net"]) & (table["currency"] == self._scales.account_currency))
+        return TradeColumns(
+            net=table["net"],
+            gross=table["gross"],
+            fees=table["fees"],
+            entry_values=table["entry_value"],
+            durations_ns=(table.integers("exit_time") - table.integers("entry_time")).astype(np.float64),
+            is_long=(table["side"] == "long").astype(np.float64),
+        )
 
     def finish(
         self,
@@ -491,7 +519,7 @@ class ResultBuilder:
         result.json. May be called once.
         """
         self._take_state(state or {})
-        statistics = self.summary()
+        summarised = self._summarised()
         if self._projections is not None:
             self._writers["orders"].add(self._projections.open_orders())
         self.close()
@@ -502,7 +530,8 @@ class ResultBuilder:
             "events": self._event_count,
             "interrupted": interrupted,
             "currency": self._scales.account_currency,
-            "statistics": statistics,
+            "statistics": summarised.values,
+            "undefined": summarised.reasons,
             "counts": dict(counts or {}),
             "timings": dict(timings or {}),
             "state": dict(state or {}),
@@ -593,10 +622,6 @@ class ResultBuilder:
         self._fill_count += len(fills)
         trades = self._trades.add(fills)
         self._writers["trades"].add(trades)
-        if len(trades):
-            net = trades["net"]
-            is_counted = ~np.isnan(net) & (trades["currency"] == self._scales.account_currency)
-            self._trade_totals.add(net[is_counted])
 
     def _project_equity(self) -> None:
         if not self._pending_points:

@@ -149,6 +149,7 @@ class _Holding:
             sums.fills,
             sums.first_order_id,
             last_order_id,
+            abs(sums.entry_value) * value.factor / value.unit,
         )
 
 

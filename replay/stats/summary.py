@@ -7,31 +7,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from replay.stats.benchmark import buy_and_hold_return, equal_weighted
 from replay.stats.chart import terminal_chart
-from replay.stats.exposure import turnover
-from replay.stats.periods import period_of
-from replay.stats.returns import (
-    Returns,
-    annualised_return,
-    annualised_volatility,
-    sharpe_ratio,
-    sortino_ratio,
-)
-from replay.stats.trades import TradeTotals
+from replay.stats.exposure import ExposureTracker
+from replay.stats.periods import YEAR_NS, period_of
+from replay.stats.returns import Returns
+from replay.stats.sample import Sample
+from replay.stats.statistic import STATISTICS, Value
+from replay.stats.text import show, show_duration
 
 Summary = dict[str, float | int | None]
 
-SHORTEST_ANNUALISED_YEARS = 1 / 12
-"""A run shorter than this has no annualised return."""
-
 BUY_AND_HOLD_PREFIX = "buy_and_hold_return."
 """Prefix of the entries for each instrument by itself, where a run has more than one."""
+
+_FIRST = (
+    *("total_return", "buy_and_hold_return", "annualised_return", "annualised_volatility"),
+    *("sharpe_ratio", "sortino_ratio", "maximum_drawdown", "longest_drawdown_ns", "net_pnl", "gross_pnl", "fees"),
+    *("orders", "fills", "trades", "win_rate", "profit_factor", "average_trade", "best_trade", "worst_trade"),
+    *("time_in_market", "turnover"),
+)
+"""What a summary begins with, after its times and equity; the other statistics follow family by family."""
+
+
+@dataclass(frozen=True)
+class TradeColumns:
+    """Columns of a run's round trips in the account's currency, one entry each; NaN where a value is absent."""
+
+    net: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """Result after fees."""
+    gross: NDArray[np.float64] | None = None
+    fees: NDArray[np.float64] | None = None
+    entry_values: NDArray[np.float64] | None = None
+    durations_ns: NDArray[np.float64] | None = None
+    is_long: NDArray[np.float64] | None = None
+    mae: NDArray[np.float64] | None = None
+    mfe: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -39,25 +55,35 @@ class Figures:
     """What a summary is made of. Money is in the account's currency, times in ns (UTC)."""
 
     periods_per_year: float
+    risk_free: float = 0.0
+    """The risk-free return per period."""
     start_ns: int | None = None
     end_ns: int | None = None
     start_equity: float | None = None
     end_equity: float | None = None
     returns: Returns = field(default_factory=lambda: np.zeros(0))
     """One per period, from the equity at the period's end."""
+    benchmark: Returns | None = None
+    """One per period, beside `returns`."""
     maximum_drawdown: float | None = None
     longest_drawdown_ns: int | None = None
     fees: float | None = 0.0
     """None where some fee was in a currency that could not be valued."""
     orders: int = 0
     fills: int = 0
-    trades: TradeTotals = field(default_factory=TradeTotals)
-    """Results of the round trips after fees."""
-    time_in_market: float | None = None
-    average_equity: float | None = None
+    trades: TradeColumns = field(default_factory=TradeColumns)
+    exposure: ExposureTracker | None = None
     traded_value: float = 0.0
     marks: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     """First and last mark of each instrument."""
+
+
+@dataclass(frozen=True)
+class Summarised:
+    """A summary and, for each value that is None, why."""
+
+    values: Summary
+    reasons: dict[str, str]
 
 
 def summary(figures: Figures) -> Summary:
@@ -66,44 +92,82 @@ def summary(figures: Figures) -> Summary:
     Returns, drawdown, rates and exposure are fractions; `*_ns` are nanoseconds; money is in the account's currency.
     The annualised return needs a month of periods: what a shorter run would come to in a year says nothing.
     """
-    per_year = figures.periods_per_year
-    returns = figures.returns
-    trades = figures.trades
-    net = _difference(figures.end_equity, figures.start_equity)
-    spans_a_month = len(returns) >= per_year * SHORTEST_ANNUALISED_YEARS
+    return summarise(figures).values
+
+
+def summarise(figures: Figures) -> Summarised:
+    """Compute every statistic as `summary`, and say why those that are undefined are."""
     alone = {symbol: buy_and_hold_return(*marks) for symbol, marks in figures.marks.items()}
-    values: Summary = {
+    sample = _sample(figures)
+    found: dict[str, Value] = {name: entry.evaluate(sample) for name, entry in STATISTICS.items()}
+    found["buy_and_hold_return"] = _or(
+        equal_weighted(list(alone.values())), "no instrument has a first and a last mark"
+    )
+    found["net_pnl"] = _or(sample.net_pnl, "no equity points")
+    found["gross_pnl"] = _or(sample.gross_pnl, sample.reason_of("gross_pnl"))
+    found["orders"], found["fills"] = Value(figures.orders), Value(figures.fills)
+    times: dict[str, float | int | None] = {
         "start_ns": figures.start_ns,
         "end_ns": figures.end_ns,
         "start_equity": figures.start_equity,
         "end_equity": figures.end_equity,
-        "total_return": buy_and_hold_return(figures.start_equity, figures.end_equity),
-        "buy_and_hold_return": equal_weighted(list(alone.values())),
-        "annualised_return": annualised_return(returns, per_year) if spans_a_month else None,
-        "annualised_volatility": annualised_volatility(returns, per_year),
-        "sharpe_ratio": sharpe_ratio(returns, per_year),
-        "sortino_ratio": sortino_ratio(returns, per_year),
-        "maximum_drawdown": figures.maximum_drawdown,
-        "longest_drawdown_ns": figures.longest_drawdown_ns,
-        "net_pnl": net,
-        "gross_pnl": None if net is None or figures.fees is None else net + figures.fees,
-        "fees": figures.fees,
-        "orders": figures.orders,
-        "fills": figures.fills,
-        "trades": trades.count,
-        "win_rate": trades.win_rate,
-        "profit_factor": trades.profit_factor,
-        "average_trade": trades.average,
-        "best_trade": trades.best,
-        "worst_trade": trades.worst,
-        "time_in_market": figures.time_in_market,
-        "turnover": turnover(figures.traded_value, figures.average_equity),
-        "periods": len(returns),
-        "periods_per_year": per_year,
     }
+    first = {name: found.pop(name) for name in _FIRST}
+    values: Summary = {**times, **{name: value.value for name, value in first.items()}}
+    values |= {"periods": len(figures.returns), "periods_per_year": figures.periods_per_year}
+    values |= {name: value.value for name, value in found.items()}
+    reasons = {name: value.reason for name, value in (first | found).items() if value.reason is not None}
     if len(alone) > 1:
         values.update({f"{BUY_AND_HOLD_PREFIX}{symbol}": value for symbol, value in alone.items()})
-    return values
+    return Summarised(values, reasons)
+
+
+def _sample(figures: Figures) -> Sample:
+    net = _difference(figures.end_equity, figures.start_equity)
+    total = buy_and_hold_return(figures.start_equity, figures.end_equity)
+    tracker, trades = figures.exposure or ExposureTracker(), figures.trades
+    years = _difference(figures.end_ns, figures.start_ns)
+    no_time = "no time has passed"
+    solvent = "no time has passed, or equity was not always above 0"
+    return Sample(
+        periods_per_year=figures.periods_per_year,
+        risk_free=figures.risk_free,
+        returns=figures.returns,
+        benchmark=figures.benchmark,
+        trade_net=trades.net,
+        trade_gross=trades.gross,
+        trade_fees=trades.fees,
+        trade_durations_ns=trades.durations_ns,
+        trade_is_long=trades.is_long,
+        trade_entry_values=trades.entry_values,
+        trade_mae=trades.mae,
+        trade_mfe=trades.mfe,
+        trade_count=len(trades.net),
+        fees=figures.fees,
+        net_pnl=net,
+        gross_pnl=None if net is None or figures.fees is None else net + figures.fees,
+        traded_value=figures.traded_value,
+        orders=figures.orders,
+        fills=figures.fills,
+        average_equity=tracker.average_equity,
+        years=None if years is None else years / YEAR_NS,
+        total_return=total,
+        time_share=tracker.share,
+        known={
+            "total_return": _or(total, "the start equity is not above 0"),
+            "maximum_drawdown": _or(figures.maximum_drawdown, "no equity points"),
+            "longest_drawdown_ns": _or(figures.longest_drawdown_ns, "no equity points"),
+            "time_in_market": _or(tracker.share, no_time),
+            "average_equity": _or(tracker.average_equity, "no equity points"),
+            "average_exposure": _or(tracker.average_exposure, no_time),
+            "average_leverage": _or(tracker.average_leverage, solvent),
+            "maximum_leverage": _or(tracker.maximum_leverage, solvent),
+        },
+    )
+
+
+def _or(value: float | None, reason: str) -> Value:
+    return Value(value) if value is not None else Value(None, reason)
 
 
 _LEFT = (
@@ -159,45 +223,27 @@ def render(values: Mapping[str, float | int | None], currency: str = "", equity:
     return "\n".join(lines)
 
 
+def render_all(values: Mapping[str, float | int | None], reasons: Mapping[str, str] | None = None) -> str:
+    """Give every statistic as a line, family by family; what is undefined is `n/a` with its reason."""
+    width = max(map(len, STATISTICS))
+    lines: list[str] = []
+    for family, entries in groupby(STATISTICS.values(), key=lambda entry: entry.family):
+        lines += ["", family.capitalize()]
+        for entry in entries:
+            if entry.name not in values:
+                continue
+            shown = show(values[entry.name], entry.unit)
+            reason = (reasons or {}).get(entry.name)
+            lines.append(f"  {entry.name:<{width}}  {shown}{f' ({reason})' if reason else ''}")
+    return "\n".join(lines[1:])
+
+
 def _annualisation(values: Mapping[str, float | int | None]) -> str:
     per_year = values["periods_per_year"]
     assert per_year is not None
     period = period_of(per_year)
     counted = f"{values['periods']:,} returns of {period.name}"
     return f"Annualised by {per_year:g} periods a year over {counted}."
-
-
-def show(value: float | None, kind: str) -> str:
-    """Write one value as its kind: percent, ratio, money, times, count, duration; `n/a` for None."""
-    if value is None:
-        return "n/a"
-    match kind:
-        case "percent":
-            return f"{value * 100:,.2f} %"
-        case "money":
-            return f"{value:,.2f}"
-        case "ratio":
-            return f"{value:,.3f}"
-        case "times":
-            return f"{value:,.2f} x"
-        case "count":
-            return f"{value:,}"
-        case "duration":
-            return show_duration(int(value))
-    raise ValueError(f"unknown kind {kind!r}")
-
-
-def show_duration(nanoseconds: int) -> str:
-    """Write a duration with its two largest units: `3 d 4 h`, `12 min 5 s`, `0.250 s`."""
-    seconds = nanoseconds // 1_000_000_000
-    if seconds < 60:
-        return f"{nanoseconds / 1e9:.3f} s"
-    units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-    for (unit, name), (smaller, smaller_name) in pairwise(units):
-        if seconds >= unit:
-            rest = seconds % unit // smaller
-            return f"{seconds // unit:,} {name} {rest} {smaller_name}" if rest else f"{seconds // unit:,} {name}"
-    raise AssertionError("a minute or more has a unit")
 
 
 def _show_all(values: Mapping[str, float | int | None], keys: str | tuple[str, ...], kind: str) -> str:

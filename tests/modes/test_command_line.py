@@ -74,6 +74,12 @@ def digest_of(done: subprocess.CompletedProcess[str]) -> str:
     return str(json.loads(done.stdout.splitlines()[-1])["digest"])
 
 
+def test_all_statistics_are_printed_on_request(folder: Path) -> None:
+    shown = run(folder, "backtest", "--out", "a", "--stats", "all").stdout
+    assert "  system_quality_number " in shown and "n/a (no benchmark)" in shown
+    assert "no benchmark" not in run(folder, "backtest", "--out", "b").stdout
+
+
 def test_three_modes_three_equal_digests_and_verify_says_so(folder: Path) -> None:
     digests = {
         digest_of(run(folder, "backtest", "--out", "a", "--json")),

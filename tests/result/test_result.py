@@ -16,6 +16,7 @@ import pytest
 from replay.errors import DataError, JournalError, UsageError
 from replay.records import RECORD, Kind
 from replay.result.result import SCHEMAS, Result, ResultBuilder
+from replay.stats import STATISTICS
 
 BUY, SELL = 1, 2
 SCALES = [6, 10]
@@ -66,6 +67,20 @@ def _build(setup: bytes, log: Any, points: Points, folder: Path | None = None, s
 @pytest.fixture
 def result(setup: Setup, log: Any, points: Points) -> Result:
     return _build(setup(), log, points)
+
+
+def test_all_statistics_are_kept_with_the_reasons_of_those_without_a_value(result: Result, tmp_path: Path) -> None:
+    stats = result.stats
+    assert set(STATISTICS) <= set(stats)
+    assert set(result.undefined) == {name for name, value in stats.items() if value is None and "." not in name}
+    assert result.undefined["beta"] == "no benchmark"
+    assert stats["average_trade"] == pytest.approx((0.94 - 0.06) / 2) and stats["long_share"] is not None
+    assert stats["average_trade_return"] is not None and stats["maximum_leverage"] is not None
+    everything = result.report("all")
+    assert "beta " in everything and "n/a (no benchmark)" in everything
+    assert "n/a (no benchmark)" not in result.report()
+    result.save(tmp_path)
+    assert Result.load(tmp_path).undefined == result.undefined
 
 
 def test_the_statistics_of_a_small_run(result: Result) -> None:

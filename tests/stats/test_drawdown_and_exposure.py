@@ -109,7 +109,6 @@ def test_turnover() -> None:
     assert stats.turnover(250.0, 100.0) == 2.5
     assert stats.turnover(250.0, 0.0) is None
     assert stats.turnover(250.0, -1.0) is None
-    assert stats.turnover(0.0, None) is None
 
 
 def test_the_average_equity_is_the_same_to_the_last_bit_however_the_points_are_cut() -> None:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
 
 from replay import stats
 from replay.stats.chart import terminal_chart, thin
-from replay.stats.summary import BUY_AND_HOLD_PREFIX, Figures, render, show, show_duration, summary
+from replay.stats.summary import BUY_AND_HOLD_PREFIX, Figures, TradeColumns, render, render_all, summarise, summary
+from replay.stats.text import show, show_duration
 
 DAY = 86_400_000_000_000
+FIRST = (
+    *("total_return", "annualised_return", "annualised_volatility", "sharpe_ratio", "sortino_ratio"),
+    *("maximum_drawdown", "longest_drawdown_ns", "fees", "trades", "win_rate", "profit_factor"),
+    *("average_trade", "best_trade", "worst_trade", "time_in_market", "turnover"),
+)
 
 
 def test_no_trades_leave_all_rates_undefined() -> None:
-    for function in (stats.win_rate, stats.profit_factor, stats.average, stats.best, stats.worst):
+    for function in (stats.win_rate, stats.profit_factor, stats.average_trade, stats.best_trade, stats.worst_trade):
         assert function([]) is None
 
 
@@ -23,7 +30,7 @@ def test_one_trade() -> None:
     assert stats.win_rate([5.0]) == 1.0
     assert stats.profit_factor([5.0]) is None
     assert stats.profit_factor([-5.0]) == 0.0
-    assert stats.average([-5.0]) == stats.best([-5.0]) == stats.worst([-5.0]) == -5.0
+    assert stats.average_trade([-5.0]) == stats.best_trade([-5.0]) == stats.worst_trade([-5.0]) == -5.0
 
 
 def test_all_winners_have_no_profit_factor() -> None:
@@ -34,21 +41,6 @@ def test_all_winners_have_no_profit_factor() -> None:
 def test_a_trade_of_zero_is_no_win_and_no_loss() -> None:
     assert stats.win_rate([0.0, 1.0]) == 0.5
     assert stats.profit_factor([0.0, 3.0, -1.5]) == 2.0
-
-
-def test_totals_of_trades_are_the_same_however_they_are_cut() -> None:
-    results = np.random.default_rng(5).normal(0.1, 3.0, 1_001)
-    whole = stats.TradeTotals.of(results)
-    for parts in (2, 7, 1_001):
-        cut = stats.TradeTotals()
-        for part in np.array_split(results, parts):
-            cut.add(part)
-        assert vars(cut) == vars(whole)
-    assert whole.count == 1_001 and whole.wins == int(np.sum(results > 0))
-    assert whole.average == pytest.approx(float(np.mean(results)))
-    assert (whole.best, whole.worst) == (results.max(), results.min())
-    gains, losses = results[results > 0].sum(), -results[results < 0].sum()
-    assert whole.profit_factor == pytest.approx(gains / losses)
 
 
 def test_buy_and_hold_is_last_over_first() -> None:
@@ -67,6 +59,12 @@ def test_an_empty_run_has_a_summary_without_nan() -> None:
     assert "n/a" in text and "nan" not in text.lower().replace("annual", "") and "no data" in text
 
 
+def _exposure() -> stats.ExposureTracker:
+    tracker = stats.ExposureTracker()
+    tracker.add(np.array([0, 6 * DAY, 8 * DAY]), np.full(3, 101_000.0), np.array([50_500.0, 0.0, 101_000.0]))
+    return tracker
+
+
 def _figures() -> Figures:
     return Figures(
         periods_per_year=252,
@@ -80,9 +78,8 @@ def _figures() -> Figures:
         fees=120.5,
         orders=12,
         fills=14,
-        trades=stats.TradeTotals.of([2000.0, -500.0, 1500.0]),
-        time_in_market=0.75,
-        average_equity=101_000.0,
+        trades=TradeColumns(net=np.array([2000.0, -500.0, 1500.0])),
+        exposure=_exposure(),
         traded_value=404_000.0,
         marks={"BTCUSDT": (100.0, 110.0), "ETHUSDT": (50.0, 45.0)},
     )
@@ -95,6 +92,7 @@ def test_the_summary_has_a_fixed_order() -> None:
         *("maximum_drawdown", "longest_drawdown_ns", "net_pnl", "gross_pnl", "fees", "orders", "fills"),
         *("trades", "win_rate", "profit_factor", "average_trade", "best_trade", "worst_trade"),
         *("time_in_market", "turnover", "periods", "periods_per_year"),
+        *(name for name in stats.STATISTICS if name not in FIRST),
         *(f"{BUY_AND_HOLD_PREFIX}BTCUSDT", f"{BUY_AND_HOLD_PREFIX}ETHUSDT"),
     ]
     assert list(summary(Figures(periods_per_year=365))) == list(summary(_figures()))[:-2]
@@ -114,6 +112,17 @@ def test_a_run_shorter_than_a_month_has_no_annualised_return() -> None:
     assert summary(shorter)["annualised_return"] is None
     assert summary(long_enough)["annualised_return"] == pytest.approx(1.01**252 - 1)
     assert summary(Figures(periods_per_year=1, returns=np.array([0.1])))["annualised_return"] == pytest.approx(0.1)
+
+
+def test_every_value_that_is_absent_has_a_reason_and_no_other() -> None:
+    for figures in (_figures(), Figures(periods_per_year=365)):
+        found = summarise(figures)
+        absent = {name for name in (*stats.STATISTICS, "gross_pnl", "net_pnl") if found.values[name] is None}
+        assert absent == set(found.reasons) - {"buy_and_hold_return"}
+        text = render_all(found.values, found.reasons)
+        assert all(f"  {name} " in text for name in stats.STATISTICS)
+        assert not re.search(r"\b(nan|inf)\b", text.lower())
+    assert found.reasons["win_rate"] == "no trades" and found.reasons["beta"] == "no benchmark"
 
 
 def test_a_fee_that_cannot_be_valued_leaves_the_gross_undefined() -> None:
