@@ -23,7 +23,7 @@ import harness
 import kafka_side
 from kafka_side import Lap
 
-from replay.adapters.kafka import publish
+from replay.adapters.kafka import delivery, publish
 from replay.adapters.kafka.address import TopicAddress
 from replay.adapters.kafka.reader import TopicReader
 from replay.data.publish import Publishing
@@ -54,7 +54,7 @@ def alone(servers: str, topic: str, source: str, rows: str) -> Lap:
             pending: deque[Any] = deque()
             sent = 0
             for message in messages:
-                while len(pending) >= publish._PENDING_MAX:
+                while len(pending) >= delivery.PENDING_MAX:
                     await pending.popleft()
                 pending.append(
                     await producer.send(

@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,49 +24,27 @@ from numpy.typing import NDArray
 
 from replay.adapters.kafka import topics
 from replay.adapters.kafka.address import TopicAddress
-from replay.adapters.kafka.connection import client_options
-from replay.adapters.kafka.reader import TopicReader, started
-from replay.adapters.kafka.wire import FRAME_BYTES_MAX, FrameWriter, Place, Table, is_frame, place_of
+from replay.adapters.kafka.delivery import Delivery, Parcel
+from replay.adapters.kafka.frame_tail import FeedPlace, FrameTail, read_frame_tails
+from replay.adapters.kafka.wire import FRAME_BYTES_MAX, FrameWriter, Place, Table
 from replay.errors import ConfigError, DataError
 from replay.pipeline.pacing import PlayControls, TapePacer
 from replay.records import RECORD_BYTES, as_bytes
 from replay.records import empty as no_records
 
 if TYPE_CHECKING:
-    from aiokafka import AIOKafkaProducer
-
     from replay.config.sections import Kafka
     from replay.data.publish import Publishing
     from replay.feeds.feed import Batch, Feed
 
 FRAME_ROWS = 1_000
 """Records of a frame at most."""
-CURSOR_HEADER = "replay-cursor"
-"""The message header that says where the publisher's feed goes on."""
 
-_PENDING_MAX = 256
-"""Frames under way; then the feed waits."""
 _LINGER_NS = 2_000_000
 """Paced records that follow each other more closely go into one frame."""
 _MARK_SECONDS = 0.2
 """A partition without records is told so often how far the others are, so that readers need not wait for it."""
-_TAIL_MESSAGES = 64
 _MARGIN_BYTES = 1_024
-
-
-class FeedPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a publisher's feed goes on: its cursor, and how many records behind it are in frames already."""
-
-    cursor: msgspec.Raw = msgspec.Raw(b"null")
-    skip: int = 0
-
-
-@dataclass(frozen=True)
-class Tail:
-    """What the last frame of a partition says."""
-
-    place: Place
-    feed: FeedPlace | None
 
 
 @dataclass
@@ -126,10 +103,9 @@ class _Publisher:
         self.rows_max = FRAME_ROWS
         self.batch_bytes = FRAME_BYTES_MAX
         self.topic_limits: topics.TopicLimits
-        self.producer: AIOKafkaProducer
-        self.pending: deque[asyncio.Future[Any]] = deque()
+        self.delivery: Delivery
         self.marked_s = time.monotonic()
-        self.tails: dict[int, Tail | None] = {}
+        self.tails: dict[int, FrameTail | None] = {}
         self.last_ms = 0
 
     async def run(self) -> Summary:
@@ -143,17 +119,15 @@ class _Publisher:
         if bytes(self.place.cursor) != b"null":
             await source.aclose()
             source, first = await self._first_batch(bytes(self.place.cursor))
-        await self._start_producer()
+        self.delivery = self._make_delivery()
         try:
-            await self._publish_all(source, first)
-            await self._settle()
+            if first is not None or self._is_behind():  # else nothing would be sent, and nobody is fenced off
+                await self._open_delivery(first)
+                await self._publish_all(source, first)
+                await self.delivery.settle()
         finally:
             await source.aclose()
-            with contextlib.suppress(Exception):  # what was sent is settled, or an error is on its way
-                await asyncio.wait_for(self.producer.stop(), 10)
-            for left in self.pending:
-                left.cancel()
-            await asyncio.gather(*self.pending, return_exceptions=True)
+            await self.delivery.aclose()
         self.summary.seconds = time.perf_counter() - begun_s
         return self.summary
 
@@ -163,35 +137,15 @@ class _Publisher:
         count = max(1, len(self.table.header.instruments)) if self.how.by_instrument else self.how.partitions
         if self.how.create:
             await topics.create(self.address, self.kafka, count or 1)
-        async with TopicReader(self.address, self.kafka, check_crcs=True) as reader:
-            held = await reader.held()
-            if count is not None and len(held) != count:
-                raise ConfigError(
-                    f"the topic has {len(held)} partitions, not {count}",
-                    place=str(self.address),
-                    remedy="leave the number out, or publish to another topic",
-                )
-            for number, has in held.items():
-                self.tails[number] = self._tail(
-                    number, await reader.last_before(number, has, has.limit, _TAIL_MESSAGES)
-                )
+        self.tails = await read_frame_tails(self.address, self.kafka)
+        if count is not None and len(self.tails) != count:
+            raise ConfigError(
+                f"the topic has {len(self.tails)} partitions, not {count}",
+                place=str(self.address),
+                remedy="leave the number out, or publish to another topic",
+            )
         self.topic_limits = await topics.limits(self.address, self.kafka)
         self._fit_messages()
-
-    def _tail(self, partition: int, messages: list[Any]) -> Tail | None:
-        found: Tail | None = None
-        for message in messages:
-            place = place_of(message.value or b"")
-            if place is None:
-                what = "a frame of another version" if is_frame(message.value) else "no frame of replay's"
-                raise ConfigError(
-                    f"the topic's offset {message.offset} is {what}",
-                    place=f"{self.address}, partition {partition}",
-                    remedy="publish to a topic of its own",
-                )
-            if found is None or place.limit_seq >= found.place.limit_seq:
-                found = Tail(place, _feed_place(message.headers))
-        return found
 
     def _fit_messages(self) -> None:
         """Choose how many records fit the topic's largest message: a batch that it refuses stops the producer."""
@@ -245,28 +199,51 @@ class _Publisher:
                 return source, batch
         return source, None
 
-    async def _start_producer(self) -> None:
-        from aiokafka import AIOKafkaProducer
-
-        self.producer = AIOKafkaProducer(
-            **client_options(self.address, self.kafka),
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=self.batch_bytes,
-            max_request_size=2 * FRAME_BYTES_MAX,
+    def _make_delivery(self) -> Delivery:
+        return Delivery(
+            self.address,
+            self.kafka,
+            mark=self._fence_mark,
+            is_stopping=lambda: self.how.stop.requested,
+            batch_bytes=self.batch_bytes,
             linger_ms=2 if self.how.speed == "max" and not self.feed.live else 0,
         )
-        await started(self.producer, self.address, self.kafka)
+
+    def _is_behind(self) -> bool:
+        """Whether a partition has not been told how far the sequence is."""
+        return any(tail is None or self.limits[number] < self.next_seq for number, tail in self.tails.items())
+
+    async def _open_delivery(self, first: Batch | None) -> None:
+        """Fence older publishers off; what they still had under way until then counts as published."""
+        if first is not None:
+            self._timestamp_ms(first.records[:1])  # what the topic refuses is told before anything is sent
+        await self.delivery.open()
+        for number, tail in self.delivery.tails.items():
+            assert tail is not None  # at least the mark stands there
+            if tail.place.stream != self.stream and tail.place.limit_seq > self.limits[number]:
+                raise DataError(
+                    "another source is being published to this topic",
+                    reason="two_publishers",
+                    place=str(self.address),
+                    remedy="let one publisher write to a topic, or wait until it has ended",
+                )
+            self.limits[number] = max(self.limits[number], tail.place.limit_seq)
+
+    def _fence_mark(self, partition: int, tail: FrameTail | None) -> Parcel:
+        """Make a frame without records for the end of a partition; it says what the frame before it says."""
+        if tail is not None and tail.place.stream == self.stream:
+            known, limit, feed = tail.place.limit_seq, tail.place.limit_seq, tail.feed
+        else:  # nothing of this source is there yet
+            known = 0 if tail is None else tail.place.limit_seq
+            limit, feed = max(known, self.stream_start), None
+        place = Place(known, limit, self.stream_start, self.stream)
+        feed = feed or FeedPlace(skip=limit - self.stream_start)
+        return self._parcel(partition, place, no_records(0), np.zeros(0, dtype=np.int64), feed)
 
     # -- sending
 
     async def _publish_all(self, source: Any, first: Batch | None) -> None:
         before = FeedPlace(self.place.cursor)
-        if first is not None:
-            self._timestamp_ms(first.records[:1])  # what the topic refuses is told before anything is sent
-        for number, tail in self.tails.items():
-            if tail is None:
-                await self._send_mark(number, before)
         pacer = self._pacer()
         batch = first
         while batch is not None and not self.how.stop.requested:
@@ -381,12 +358,10 @@ class _Publisher:
     async def _send_mark(self, partition: int, place: FeedPlace) -> None:
         """Tell a partition how far the sequence is, where it has nothing of its own."""
         known = self.limits[partition]
-        if known < self.next_seq or self.tails[partition] is None:
-            self.tails[partition] = self.tails[partition] or Tail(Place(0, 0, 0, 0), None)
+        if known < self.next_seq:
             empty = np.zeros(0, dtype=np.int64)
-            limit = max(known, self.next_seq)
             await self._send(
-                partition, Place(known, limit, self.stream_start, self.stream), no_records(0), empty, place
+                partition, Place(known, self.next_seq, self.stream_start, self.stream), no_records(0), empty, place
             )
 
     async def _send(
@@ -397,24 +372,23 @@ class _Publisher:
         sequences: NDArray[np.int64] | None,
         feed: FeedPlace,
     ) -> None:
-        data = self.writer.encode(place, records, sequences)
-        timestamp_ms = self._timestamp_ms(records)
-        while len(self.pending) >= _PENDING_MAX:
-            await self._await_oldest()
-        sent = await self._guarded(
-            self.producer.send(
-                self.address.topic,
-                value=data,
-                partition=partition,
-                timestamp_ms=timestamp_ms,
-                headers=[(CURSOR_HEADER, msgspec.json.encode(feed))],
-            )
-        )
-        self.pending.append(sent)
+        parcel = self._parcel(partition, place, records, sequences, feed)
+        await self.delivery.send(parcel)
         self.limits[partition] = place.limit_seq
         self.summary.frames += 1
         self.summary.records += len(records)
-        self.summary.bytes_sent += len(data)
+        self.summary.bytes_sent += len(parcel.data)
+
+    def _parcel(
+        self,
+        partition: int,
+        place: Place,
+        records: NDArray[Any],
+        sequences: NDArray[np.int64] | None,
+        feed: FeedPlace,
+    ) -> Parcel:
+        data = self.writer.encode(place, records, sequences)
+        return Parcel(partition, place, data, self._timestamp_ms(records), feed.header())
 
     def _timestamp_ms(self, records: NDArray[Any]) -> int:
         """Give a message the largest receive time of its records, so that times find it."""
@@ -431,40 +405,3 @@ class _Publisher:
                 remedy="set message.timestamp.before.max.ms and .after.max.ms of the topic to 9223372036854775807",
             )
         return self.last_ms
-
-    async def _await_oldest(self) -> None:
-        await self._guarded(self.pending.popleft())
-
-    async def _settle(self) -> None:
-        while self.pending:
-            await self._await_oldest()
-
-    async def _guarded(self, work: Any) -> Any:
-        from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-
-        try:
-            return await work
-        except MessageSizeTooLargeError:
-            raise DataError(
-                "the broker refuses a message as too large",
-                reason="message_too_large",
-                place=str(self.address),
-                remedy="raise message.max.bytes of the broker and max.message.bytes of the topic",
-            ) from None
-        except KafkaError as error:
-            raise DataError(
-                f"publishing failed: {str(error) or type(error).__name__}",
-                reason="produce",
-                place=str(self.address),
-                remedy="start it again when the broker answers: it goes on behind what the topic holds",
-            ) from None
-
-
-def _feed_place(headers: Any) -> FeedPlace | None:
-    for name, value in headers or ():
-        if name == CURSOR_HEADER:
-            try:
-                return msgspec.json.decode(value, type=FeedPlace)
-            except msgspec.MsgspecError:
-                return None
-    return None

@@ -187,6 +187,8 @@ class TopicReader:
             got = await self.poll([partition])
             found += [message for message in got.get(partition, []) if message.offset < limit]
             at = await self.position(partition)
+        if at < limit:
+            raise self._no_answer(f" with the messages of partition {partition} before offset {limit}")
         return found
 
     async def first_after(self, partition: int, start: int, limit: int, span: int) -> list[Any]:
@@ -199,6 +201,8 @@ class TopicReader:
             if got:
                 return [message for message in got if message.offset < limit]
             at = await self.position(partition)
+        if at < limit:
+            raise self._no_answer(f" with the messages of partition {partition} from offset {start} on")
         return []
 
     def start_watch(self) -> None:
@@ -299,14 +303,17 @@ class TopicReader:
         try:
             yield
         except TimeoutError:
-            raise DataError(
-                f"the broker did not answer within {ANSWER_SECONDS:.0f} s",
-                reason="unreachable",
-                place=str(self.address),
-                remedy="check the broker, and that the address is the one that it advertises",
-            ) from None
+            raise self._no_answer() from None
         except KafkaError as error:
             raise refused(error, self.address) from None
+
+    def _no_answer(self, what: str = "") -> DataError:
+        return DataError(
+            f"the broker did not answer within {ANSWER_SECONDS:.0f} s{what}",
+            reason="unreachable",
+            place=str(self.address),
+            remedy="check the broker, and that the address is the one that it advertises",
+        )
 
     def _of(self, partition: int) -> Any:
         from aiokafka import TopicPartition

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
     InvalidProducerEpoch,
     KafkaConnectionError,
@@ -32,6 +32,7 @@ from aiokafka.errors import (
 
 from replay.adapters.kafka.address import TopicAddress
 from replay.adapters.kafka.connection import broker_fault, client_options, connection_fault, missing_topic
+from replay.adapters.kafka.producer import SendOnceProducer, fencing_producer, let_go
 from replay.adapters.kafka.reports import KIND_OF, Reporter, SessionReport
 from replay.adapters.kafka.tail import Origin, PartitionTail, read_tails
 from replay.config.sections import SinkSpec
@@ -65,7 +66,6 @@ PROBE_S = 1.0
 """How often it is asked whether the broker still answers while messages are under way."""
 
 ACKNOWLEDGED_SECONDS = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-TRANSACTIONAL_PREFIX = "replay-"
 
 
 class Message(NamedTuple):
@@ -123,7 +123,7 @@ class KafkaSink:
         """By partition, the last (event, part) that its tail had when the producer was made."""
         self._next_offset: dict[int, int | None] = {}
         self._since: dict[int, int] = {}
-        self._producer: AIOKafkaProducer | None = None
+        self._producer: SendOnceProducer | None = None
         self._generation = 0
         self._broken: BaseException | None = None
         self._batch_bytes = min(BATCH_BYTES, spec.max_message_bytes)
@@ -378,27 +378,19 @@ class KafkaSink:
             remedy="one process at a time runs a session: end the other one, or its copied folder, and start again",
         )
 
-    async def _make_producer(self, options: dict[str, Any]) -> AIOKafkaProducer:
+    async def _make_producer(self, options: dict[str, Any]) -> SendOnceProducer:
         """Make an idempotent producer whose epoch is higher than that of every earlier one of this session."""
-        producer = AIOKafkaProducer(
-            **options,
-            acks="all",
-            transactional_id=f"{TRANSACTIONAL_PREFIX}{self._context.session}-{self._address.topic}",
-            max_batch_size=self._batch_bytes,
-            max_request_size=max(self._spec.max_message_bytes * 2, 1 << 20),
-            linger_ms=0,
-        )
         self._generation += 1
         self._broken = None
-        try:
-            await asyncio.wait_for(producer.start(), CONNECT_S)
-        except BaseException:
-            await _let_go(producer)
-            raise
-        # The transactional id has done its part: the broker gave an epoch under which older producers are refused.
-        # What is sent from here on belongs to no transaction.
-        producer._txn_manager.transactional_id = None
-        return producer
+        return await fencing_producer(
+            f"{self._context.session}-{self._address.topic}",
+            {
+                **options,
+                "max_batch_size": self._batch_bytes,
+                "max_request_size": max(self._spec.max_message_bytes * 2, 1 << 20),
+                "linger_ms": 0,
+            },
+        )
 
     async def _fence(self) -> None:
         """Put a report of the session into each partition: behind it, nothing of an older producer is taken."""
@@ -444,7 +436,7 @@ class KafkaSink:
         producer, self._producer = self._producer, None
         self._generation += 1
         if producer is not None:
-            await _let_go(producer)
+            await let_go(producer)
 
     # -- sending
 
@@ -603,17 +595,6 @@ def partition_of(key: bytes, partitions: int) -> int:
     from aiokafka.partitioner import murmur2
 
     return int(murmur2(key) & 0x7FFFFFFF) % partitions
-
-
-async def _let_go(producer: AIOKafkaProducer) -> None:
-    """End a producer without waiting for what it could not send."""
-    with contextlib.suppress(KafkaError, OSError, TimeoutError, asyncio.CancelledError):
-        await producer.client.close()
-    task = producer._sender.sender_task
-    if task is not None:
-        task.cancel()
-        await asyncio.wait({task}, timeout=1.0)
-    producer._closed = True
 
 
 def _unauthorized() -> KafkaError:

@@ -9,10 +9,12 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support.broker import Broker, BrokerMissing
+from stress.gate import Gate
+from support.broker import Broker, BrokerMissing, free_port
 
 
 def started(broker: Broker) -> Broker:
@@ -66,6 +68,29 @@ def make_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
     finally:
         for broker in made:
             broker.kill()
+
+
+@pytest.fixture
+def make_gated(tmp_path: Path) -> Iterator[Callable[..., tuple[Broker, Gate]]]:
+    """Start brokers that have a second way to them, through a gate; arguments are further properties."""
+    with ExitStack() as held:
+
+        def make(*properties: str) -> tuple[Broker, Gate]:
+            far, port = free_port(), free_port()
+            gate = held.enter_context(Gate(far))
+            names = {"PLAINTEXT": (port, port), "GATED": (far, gate.port)}
+            listeners = ",".join(f"{name}://127.0.0.1:{ports[0]}" for name, ports in names.items())
+            advertised = ",".join(f"{name}://127.0.0.1:{ports[1]}" for name, ports in names.items())
+            ways = [
+                f"listeners={listeners},CONTROLLER://127.0.0.1:{port + 1}",
+                f"advertised.listeners={advertised}",
+                "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,GATED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            ]
+            broker = Broker(tmp_path / f"gated-{port}", port=port, properties=[*ways, *properties])
+            held.callback(broker.kill)
+            return started(broker), gate
+
+        yield make
 
 
 def topic_name(test: str) -> str:

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from modes.market import SETTINGS, Busy, CutFeed, market
+from stress.gate import Gate
 from support.broker import Broker
 
 import replay
@@ -111,6 +113,24 @@ def test_while_the_broker_is_away_the_session_goes_on_and_the_topic_is_completed
     assert not thread.is_alive()
     assert outcome[0].digest == undisturbed()
     assert_topic_is_the_event_log(own_broker, "out", tmp_path / "s")
+
+
+@pytest.mark.slow
+def test_a_message_whose_acknowledgement_was_lost_is_not_sent_again_to_a_broker_that_has_forgotten_the_sink(
+    make_gated: Callable[..., tuple[Broker, Gate]], tmp_path: Path
+) -> None:
+    own, gate = make_gated("producer.id.expiration.ms=1000")
+    own.create_topic("out")
+    sink = {"uri": f"kafka://127.0.0.1:{gate.port}/out", "drain": "60s"}
+    thread, outcome = in_background(tmp_path / "s", sink)
+    until(lambda: own.end_offsets("out")[0] > 50)
+    gate.put("deaf")  # from here on the broker takes, and nobody hears of it
+    time.sleep(2)
+    own.restart()
+    gate.put("open")
+    thread.join(120)
+    assert outcome[0].digest == undisturbed()
+    assert_topic_is_the_event_log(own, "out", tmp_path / "s")
 
 
 @pytest.mark.slow

@@ -12,8 +12,9 @@ import socket
 import threading
 from typing import Literal, Self
 
-State = Literal["open", "slow", "silent", "closed"]
-"""silent: connections are accepted and nothing comes through; closed: connections are cut and refused."""
+State = Literal["open", "slow", "silent", "deaf", "closed"]
+"""silent: connections are accepted and nothing comes through; deaf: what the broker answers is lost, with its
+connection; closed: connections are cut and refused."""
 
 CHUNK_BYTES = 16_384
 
@@ -92,7 +93,7 @@ class Gate:
                 await asyncio.wait(
                     [
                         asyncio.create_task(self._pass(reader, far_writer)),
-                        asyncio.create_task(self._pass(far_reader, writer)),
+                        asyncio.create_task(self._pass(far_reader, writer, answers=True)),
                     ],
                     return_when=asyncio.FIRST_COMPLETED,
                 )
@@ -101,9 +102,13 @@ class Gate:
                 one.transport.abort()
             self._writers -= opened
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False) -> None:
+        is_lost = False
         with contextlib.suppress(OSError, asyncio.CancelledError):
             while data := await reader.read(CHUNK_BYTES):
+                is_lost = is_lost or (answers and self._state == "deaf")
+                if is_lost:  # an answer with a hole in it would be another one
+                    continue
                 while self._state == "silent":  # noqa: ASYNC110 - another thread changes it
                     await asyncio.sleep(0.02)
                 if self._state == "slow":
