@@ -20,6 +20,7 @@ from replay.errors import UsageError
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.fork import ForkRequest, find_origin
 from replay.health import SessionInfo
+from replay.interpreter import live
 from replay.logs import logger
 from replay.opening import Opened, Plan, open_plan, own_version, plugged_sinks
 from replay.pipeline.beats import QUIET_NS, ClockBeats
@@ -226,7 +227,7 @@ class _PaperWork:
                     plan.config, session, run.pipeline, run_name=plan.name, log=logs.logger("control")
                 )
                 signals = stop_on_signals(run.pipeline.stop) if self.host is None else contextlib.nullcontext()
-                with run.ending(), signals:
+                with run.ending(), signals, live():
                     async with control:
                         run.begins()
                         await run.pipeline.run_async()

@@ -279,7 +279,7 @@ class _Publisher:
             return None
         controls = PlayControls(self.how.speed)
         self.how.stop.on_request(controls.stop)
-        return TapePacer(controls, lambda: 0)
+        return TapePacer(controls, lambda: 0, blocks=False)  # the producer sends on this loop
 
     async def _publish_batch(self, batch: Batch, before: FeedPlace, pacer: TapePacer | None) -> None:
         records = batch.records

@@ -540,7 +540,7 @@ class SessionSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     snapshot_every: wall time between snapshots; 0s: none for this reason.
     snapshot_records: records between snapshots; 0: none for this reason, and with both 0 no snapshots at all.
-    commit_every: how long a record waits for the disk at most.
+    commit_every: how long a record that decides nothing waits for the disk at most; events are committed at once.
     commit_bytes: how much of the journal waits for the disk at most.
     segment_bytes: length of a journal segment.
     """

@@ -93,6 +93,11 @@ class CommandQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def has_undurable(self) -> bool:
+        """Whether a command was carried out whose frame is not durable yet."""
+        return bool(self._undurable)
+
     def submit(
         self,
         command: OperatorCommand | None,

@@ -1,16 +1,18 @@
-"""The committer: makes the journal durable on a thread of its own and shows the sinks what has become so.
+"""The committer: has the journal made durable and shows the sinks what has become so.
 
-May not live here: when a commit is due (the journal says), and what a sink does.
+May not live here: the thread (flusher), what a sink does, and how long a frame waits that nobody waits for (journal).
 """
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
+from replay.pipeline.flusher import Flusher
+
 if TYPE_CHECKING:
+    from replay.pipeline.journal import Journal
     from replay.pipeline.pipeline import Pipeline
 
 PENDING_BYTES_MAX = 32 << 20
@@ -19,36 +21,47 @@ PENDING_BYTES_MAX = 32 << 20
 FULL_SECONDS = 0.02
 """How often the run looks whether a full sink has room again."""
 
+QUICK_NS = 2_000_000
+"""A disk that takes no longer is quick: handing an order's commit to a thread and back may take as long."""
+
+DISTRUST_NS = 1_000_000_000
+"""So long after a commit that took longer the loop leaves all of them to the thread."""
+
 
 class Committer:
-    """Commits the journal on a thread of its own, so that records go on being taken while the disk works."""
+    """Commits the journal and shows the sinks what has become durable.
+
+    What a sink or an operator waits for is committed at once: as soon as the disk is free, with all that came since.
+    While the disk is quick the loop does that itself: on a busy machine two changes of threads take longer than the
+    disk. Other frames wait as long as the journal's bounds say, and a thread commits them, as it does everything while
+    the disk is slow, so that records go on being taken.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._journal = pipeline.journal
-        self._running: asyncio.Future[int] | None = None
-        self._executor: ThreadPoolExecutor | None = None
+        self._flusher = None if self._journal is None else Flusher(self._journal.commit, self._show)
         self._error: Exception | None = None
+        self._distrusts_until_ns = 0
         self.on_commit: Callable[[], object] = lambda: None
         """Called when a commit has ended: the loop that sleeps meanwhile has to ask anew how long it may."""
 
     @property
     def is_committing(self) -> bool:
         """Whether the disk is at work."""
-        return self._running is not None
+        return self._flusher is not None and self._flusher.is_busy
 
     async def __aenter__(self) -> Self:
-        if self._journal is not None:
-            self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="replay-commit")
+        if self._flusher is not None:
+            self._flusher.start()
         return self
 
     async def poll(self) -> None:
         """Show what has become durable, start the next commit if one is due, wait where too much is pending."""
         self._commit()
-        journal = self._journal
-        is_much = journal is not None and journal.appended - journal.durable > PENDING_BYTES_MAX
-        if is_much and self._running is not None:
-            await asyncio.wait({self._running})
+        journal, flusher = self._journal, self._flusher
+        if journal is not None and flusher is not None and journal.appended - journal.durable > PENDING_BYTES_MAX:
+            await flusher.wait()
             self._finish()
         outbox = self._pipeline.outbox
         while outbox.is_full and not self._pipeline.stop.requested:
@@ -56,18 +69,28 @@ class Committer:
             self._commit()
 
     def _commit(self) -> None:
-        journal = self._journal
-        if journal is None:
+        journal, flusher = self._journal, self._flusher
+        if journal is None or flusher is None:
             return
         self._finish()
-        if self._running is None and journal.commit_due():
-            self._running = asyncio.get_running_loop().run_in_executor(self._executor, journal.commit)
-            self._running.add_done_callback(lambda _: self._show())
+        if flusher.is_busy:
+            return
+        if not self._is_awaited():
+            if journal.commit_due():
+                flusher.ask()
+        elif time.monotonic_ns() < self._distrusts_until_ns:
+            flusher.ask()
+        else:
+            self._became_durable(journal, journal.commit())
+
+    def _is_awaited(self) -> bool:
+        """Say whether somebody waits for what is not durable: a sink for events, an operator for a receipt."""
+        return self._pipeline.outbox.pending_events > 0 or self._pipeline.commands.has_undurable
 
     def _show(self) -> None:
         """Release at once, also while the loop waits for records; an error is kept for `poll`."""
         try:
-            self._finish()
+            self._commit()
         except Exception as error:  # noqa: BLE001 - raised by the next poll, in the task that runs the pipeline
             self._error = error
             self._pipeline.stop.request()
@@ -76,16 +99,21 @@ class Committer:
     def _finish(self) -> None:
         if self._error is not None:
             raise self._error
-        if self._running is not None and self._running.done():
-            durable, self._running = self._running, None
-            position = durable.result()
-            self._pipeline.outbox.release(position)
-            self._pipeline.commands.settle(position)
+        position = None if self._flusher is None else self._flusher.take()
+        if position is not None and self._journal is not None:
+            self._became_durable(self._journal, position)
+
+    def _became_durable(self, journal: Journal, position: int) -> None:
+        if journal.last_commit_ns > QUICK_NS:
+            self._distrusts_until_ns = time.monotonic_ns() + DISTRUST_NS
+        self._pipeline.outbox.release(position)
+        self._pipeline.commands.settle(position)
 
     async def __aexit__(self, *error: object) -> None:
-        if self._running is not None:
-            await asyncio.wait({self._running})
-        if self._executor is not None:
-            self._executor.shutdown(wait=True)
+        if self._flusher is not None:
+            try:
+                await self._flusher.wait()
+            finally:
+                self._flusher.close()
         if error[0] is None:
             self._finish()

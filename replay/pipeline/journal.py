@@ -199,6 +199,8 @@ class Journal:
         self.appended = 0
         """Bytes of frames appended by this writer; a position to compare with `durable`."""
         self.durable = 0
+        self.last_commit_ns = 0
+        """How long the last commit took."""
         self.commit_every_ns = commit_every_ns
         self.commit_bytes = commit_bytes
         self._disk = disk or Disk()
@@ -324,7 +326,8 @@ class Journal:
     def _note_commit(self, started_ns: int, position: int, next_seq: int) -> None:
         self.counters.commits += 1
         self.counters.durable_seq = next_seq
-        self.counters.commit_seconds.observe((time.perf_counter_ns() - started_ns) / 1e9)
+        self.last_commit_ns = time.perf_counter_ns() - started_ns
+        self.counters.commit_seconds.observe(self.last_commit_ns / 1e9)
         self.durable = position
         self._first_pending_ns = time.monotonic_ns()
 

@@ -234,6 +234,7 @@ class TapePacer:
     """Releases records when their time has come at the controls' speed.
 
     Sleeps on the loop up to 2 ms before a release and blocks for the rest: plain asyncio.sleep errs by about 1 ms.
+    Where others work on the loop (a producer that sends what was released), it must not block, and errs by that.
     """
 
     def __init__(
@@ -241,12 +242,17 @@ class TapePacer:
         controls: PlayControls,
         fills: Callable[[], int],
         *,
+        blocks: bool = True,
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        """Take the controls, and a count of fills so far, by which `next_fill` knows when to stop."""
+        """Take the controls, and a count of fills so far, by which `next_fill` knows when to stop.
+
+        blocks: hold the loop for the last 2 ms before a release.
+        """
         self.controls = controls
         self.errors = ReleaseErrors()
         self._fills = fills
+        self._fine_ns = _FINE_NS if blocks else 0
         self._clock_ns = clock_ns
         self._changed: asyncio.Event | None = None
         self._tape_ns: int | None = None
@@ -324,8 +330,8 @@ class TapePacer:
     async def _wait_until_due(self, due_ns: int, speed: float, version: int) -> bool:
         """Wait for a record's time; return False where a key came first."""
         target_ns = self._wall_at(due_ns)
-        while (left_ns := target_ns - self._clock_ns()) > _FINE_NS:
-            if await self._wait_for_key(version, (left_ns - _FINE_NS) / 1e9):
+        while (left_ns := target_ns - self._clock_ns()) > self._fine_ns:
+            if await self._wait_for_key(version, (left_ns - self._fine_ns) / 1e9):
                 return False
         if left_ns > _SPIN_NS:
             time.sleep((left_ns - _SPIN_NS) / 1e9)  # noqa: ASYNC251 - at most 2 ms, and exact where the loop is not

@@ -43,6 +43,7 @@ WARMUP_DONE = b'"done"'
 """The cursor of a warm-up that is over."""
 
 FLUSH_EVERY_NS = 1_000_000_000
+"""How often all of what was seen is brought to where others can read it, a part at a time."""
 
 OBSERVED_ROWS = 32_768
 """How much of the tape is shown to the observer at once, where batches are smaller."""
@@ -57,8 +58,12 @@ class Observer(Protocol):
     def add_records(self, admitted: NDArray[Any]) -> None:
         """Look at admitted records."""
 
-    def flush(self) -> None:
-        """Bring what was seen to where others can read it."""
+    def flush_part(self) -> None:
+        """Bring a part of what was seen to where others can read it; called again, the next part."""
+
+    @property
+    def parts(self) -> int:
+        """How many parts there are."""
 
 
 class DeadLetterBox(Protocol):
@@ -223,6 +228,7 @@ class Pipeline:
         """How long the dead letters were at the end of a journal that was run again."""
         self._journaled_cursor: bytes | None = None
         self._flush_at_ns = 0
+        self._flush_turn = 0
         self._unobserved = Unobserved()
         self._source_ended = False
         self._is_warming = False
@@ -576,11 +582,16 @@ class Pipeline:
         return max(0.0, min(waits)) if waits else None
 
     def _report(self) -> None:
-        now_ns = time.monotonic_ns()
-        if self.observer is not None and self.journal is not None and now_ns >= self._flush_at_ns:
-            self.observe()
-            self._flush_at_ns = now_ns + FLUSH_EVERY_NS
-            self.observer.flush()
+        if self.observer is not None and self.journal is not None:
+            now_ns = time.monotonic_ns()
+            if now_ns >= self._flush_at_ns:
+                turns = self.observer.parts + 1  # in the first one it looks at what went by
+                self._flush_at_ns = now_ns + FLUSH_EVERY_NS // turns
+                if self._flush_turn == 0:
+                    self.observe()
+                else:
+                    self.observer.flush_part()
+                self._flush_turn = (self._flush_turn + 1) % turns
         if self._progress is not None:
             self._progress(self.engine.seq, self._total, self.engine.now_ns if self.engine.seq else None)
 

@@ -9,6 +9,7 @@ import contextlib
 import platform
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from html import escape
@@ -354,6 +355,7 @@ class ResultBuilder:
         written = SCHEMAS if self._folder is not None else [name for name in SCHEMAS if name not in _FROM_EVENTS]
         self._targets = {name: self._target(name) for name in written}
         self._writers = {name: TableWriter(name, SCHEMAS[name], target) for name, target in self._targets.items()}
+        self._flushes = self._first_flushes()
         self._events = self._open_events() if keeps_events or self._folder is None else None
         self._projections = EventTables(self._scales) if self._folder is not None else None
         self._trades = TradeProjection(self._scales)
@@ -440,13 +442,34 @@ class ResultBuilder:
                 target.unlink(missing_ok=True)
 
     def flush(self) -> None:
-        """Bring all that came in so far to the files, so that others can read it (live sessions, now and then)."""
+        """Bring all that came in so far to the files."""
+        self._flushes = self._first_flushes()
+        for _ in range(self.parts):
+            self.flush_part()
+
+    def flush_part(self) -> None:
+        """Bring a part of what came in to its file, so that others can read it; called again, the next part.
+
+        All of it at once would hold a live session's loop for so long that orders wait.
+        """
+        name = self._flushes[0]
+        self._flushes.rotate(-1)
+        if name in self._writers:
+            self._writers[name].flush()
+            return
         self._project_events()
         self._project_equity()
-        for writer in self._writers.values():
-            writer.flush()
         if self._events is not None:
             _guard_disk(self._events.flush, self._place(EVENTS_FILE))
+
+    @property
+    def parts(self) -> int:
+        """How many parts `flush_part` has."""
+        return len(self._flushes)
+
+    def _first_flushes(self) -> deque[str]:
+        """Give what is flushed, in order: the events, then the tables that they were written to."""
+        return deque([EVENTS_FILE, *self._writers])
 
     # -- what comes out
 

@@ -5,6 +5,7 @@ May not live here: what a row means; events, orders and statistics fill tables, 
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -476,6 +477,7 @@ def _concatenate_words(parts: list[Words]) -> Words:
 # -- Arrow
 
 
+@functools.cache
 def _arrow_type(kind: ColumnKind) -> Any:
     match kind:
         case ColumnKind.INTEGER:
@@ -490,7 +492,8 @@ def _arrow_type(kind: ColumnKind) -> Any:
             return na.bool_()
 
 
-def _arrow_schema(columns: Sequence[Column]) -> Any:
+@functools.cache
+def _arrow_schema(columns: tuple[Column, ...]) -> Any:
     return na.struct({column.name: _arrow_type(column.kind) for column in columns})
 
 

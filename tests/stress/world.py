@@ -28,6 +28,7 @@ from replay.config import FeedSpec
 from replay.config.reading import _decode_text
 from replay.disk import Disk, disk_error
 from replay.feeds.feed import Batch, Feed, LiveFeed
+from replay.pipeline import committer
 from replay.pipeline.journal import JournalReader
 from replay.pipeline.outbox import Effects, Outbox
 from replay.records import Kind
@@ -238,7 +239,10 @@ def run_session(
         "commit_every_ns": dice.choice([0, 200_000, 2_000_000]) if commit_every_ns is None else commit_every_ns,
         "segment_bytes": dice.choice([6_000, 20_000, 1 << 20]) if segment_bytes is None else segment_bytes,
     }
+    # Whether the loop commits itself what is waited for, or always the thread: both ways are proved.
+    quick_ns = dice.choice([0, committer.QUICK_NS])
     with (
+        mock.patch.object(committer, "QUICK_NS", quick_ns),
         mock.patch.object(modes, "Outbox", partial(WatchedOutbox, outside=outside, point=point)),
         mock.patch.object(follow, "CHUNK_BYTES", dice.choice([700, 1_500, 4_000, 16_000])),
     ):
