@@ -12,8 +12,8 @@ all and sends a market order every 100 ticks. Each order is an exact sample, no 
   with sync      commits every frame at once, with the sync
   as it comes    frames without events are committed every 5 ms, as is the default; those with events at once
 
-With `--first` the session comes first whenever it wants a processor (real-time priority, which needs the right to it): on a
-shared machine its figures are then its own, and not those of whatever else runs.
+With `--first` the session comes first whenever it wants a processor (real-time priority, which needs the right to it):
+on a shared machine its figures are then its own, and not those of whatever else runs.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ FULL_SECONDS = 0.02
 QUICK_NS = 2_000_000
 """A disk that takes no longer is quick: handing an order's commit to a thread and back may take as long."""
 
-DISTRUST_NS = 1_000_000_000
+DISTRUST_NS = 10_000_000_000
 """So long after a commit that took longer the loop leaves all of them to the thread."""
 
 
