@@ -1,4 +1,4 @@
-"""Looking back: the journal of a session as a run of its own, and any record of a tape by its number.
+"""Looking back: the journal of a session as a run of its own, the tape of a run again, any record of it by its number.
 
 May not live here: comparing runs (verify), and writing into a session.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replay.config import RunConfig
-from replay.errors import HaltError, StrategyError
+from replay.errors import HaltError, StrategyError, UsageError
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.merge import merge
 from replay.opening import engine_classes, open_feed, open_warmup, trading_start
@@ -21,8 +22,12 @@ from replay.pipeline.pipeline import Pipeline, Window
 from replay.pipeline.sinks import EventLog
 from replay.records import as_bytes, from_bytes
 from replay.result.eventtext import Names
+from replay.result.tape import TapeAgain
 from replay.session import SETUP_FILE, JournalFeed, stored_config
 from replay.setup import build, load_strategies
+
+if TYPE_CHECKING:
+    from replay.feeds.feed import Feed
 
 
 def rerun_session(folder: Path, events: Path) -> Names:
@@ -57,24 +62,47 @@ def record_of_session(folder: Path, tape_seq: int) -> Any:
 
 
 def record_of_run(config: RunConfig, tape_seq: int) -> Any:
-    """Read the feeds of a run again up to the record with a tape seq; None where they end before."""
-    _, sequencer_class = engine_classes()
-    feeds = [open_feed(spec, config) for spec in config.feed]
-    if any(feed.live for feed in feeds):
+    """Read the feeds of a run again up to the record with a tape seq; None where they end before, or are live."""
+    try:
+        tape = tape_of_run(config)
+    except LiveAgain:
         return None
-    merged = merge(feeds)
-    trading_start_ns = trading_start(config, merged, None)
-    warmup = open_warmup(config, merged.header, trading_start_ns)
-    sequencer = sequencer_class(build(config, [feed.header for feed in feeds], trading_start_ns=trading_start_ns))
-    window = Window(config.run.first_ns, config.run.limit_ns)
     first_seq = 0
-    before = () if warmup is None else warmup.batches()
-    for records in itertools.chain(
-        (batch.records for batch in before), (window.cut(batch.records) for batch in merged.batches())
-    ):
-        admitted, _ = sequencer.admit(as_bytes(records).data)
-        rows = from_bytes(admitted)
+    for rows in tape.pieces:
         if tape_seq < first_seq + len(rows):
             return rows[tape_seq - first_seq]
         first_seq += len(rows)
     return None
+
+
+class LiveAgain(UsageError):
+    """The feeds of a run were live: nobody can read them a second time."""
+
+
+def tape_of_run(config: RunConfig, feeds: Sequence[Feed] | None = None) -> TapeAgain:
+    """Open the feeds of a run again, with its warm-up and its window; `feeds` stand for those of the configuration.
+
+    Raises LiveAgain for live feeds, and what opening them raises: ConfigError where a file has gone.
+    """
+    _, sequencer_class = engine_classes()
+    opened = list(feeds) if feeds is not None else [open_feed(spec, config) for spec in config.feed]
+    live = [feed for feed in opened if feed.live]
+    if live:
+        raise LiveAgain(f"the feed {live[0].uri} is live: it cannot be read again")
+    merged = merge(opened)
+    trading_start_ns = trading_start(config, merged, None)
+    warmup = open_warmup(config, merged.header, trading_start_ns)
+    setup = build(config, [feed.header for feed in opened], trading_start_ns=trading_start_ns)
+    sequencer = sequencer_class(setup)
+    window = Window(config.run.first_ns, config.run.limit_ns)
+    before = () if warmup is None else warmup.batches()
+    batches = itertools.chain(
+        (batch.records for batch in before), (window.cut(batch.records) for batch in merged.batches())
+    )
+    return TapeAgain(setup, (from_bytes(sequencer.admit(as_bytes(records).data)[0]) for records in batches))
+
+
+def tape_of_session(folder: Path) -> TapeAgain:
+    """Read the journal of a session again: the records that it took, as they are on its tape."""
+    frames = JournalReader(folder / "journal").frames()
+    return TapeAgain((folder / SETUP_FILE).read_bytes(), (frame.records for frame in frames if len(frame.records)))

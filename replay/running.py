@@ -25,6 +25,7 @@ from replay.pipeline.pacing import TapePacer
 from replay.pipeline.pipeline import Pipeline
 from replay.pipeline.snapshots import Files, SnapshotOptions, Snapshots
 from replay.recovery import Recoverer, Recovery
+from replay.rerun import tape_of_run
 from replay.result.result import Result, ResultBuilder
 from replay.serving import MetricsServer
 from replay.session import Session
@@ -229,6 +230,9 @@ class Run:
         )
         if self.folder is not None:
             write_file(self.folder / METRICS_FILE, self.collector)
+        if self.files is None:  # a session has its journal
+            plan = self.opened.plan
+            result.tape = functools.partial(tape_of_run, plan.config, plan.feeds)
         return result
 
     def _timings(self) -> dict[str, float]:

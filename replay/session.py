@@ -58,7 +58,17 @@ FREE_SWITCHES = ("stale_feed", "clock_jump", "disk")
 """Risk switches that a session may change likewise: what they do is on the tape."""
 
 _OWN_NAMES = frozenset(
-    {SETUP_FILE, LOCK_FILE, SOCKET_FILE, "journal", "snapshots", "events", "dead-letters", "metrics.prom"}
+    {
+        SETUP_FILE,
+        LOCK_FILE,
+        SOCKET_FILE,
+        "journal",
+        "snapshots",
+        "events",
+        "dead-letters",
+        "metrics.prom",
+        "report.html",
+    }
 )
 
 

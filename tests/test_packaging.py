@@ -65,6 +65,11 @@ def source_modules() -> set[str]:
     return files
 
 
+def page_files() -> set[str]:
+    """Every file of the report's page: data of the package, not modules."""
+    return {f"replay/report/page/{path.name}" for path in (ROOT / "replay" / "report" / "page").iterdir()}
+
+
 def test_the_source_has_adapters_and_strategies_as_links_inside_the_package() -> None:
     for name in ("adapters", "strategies"):
         assert (ROOT / "replay" / name).is_symlink()
@@ -75,6 +80,7 @@ def test_the_source_has_adapters_and_strategies_as_links_inside_the_package() ->
 def test_the_wheel_holds_every_module_and_the_engine(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     assert source_modules() <= names
+    assert page_files() <= names and len(page_files()) > 5
     assert "replay/adapters/__init__.py" in names
     assert "replay/strategies/__init__.py" in names
     assert "replay/py.typed" in names
@@ -113,7 +119,7 @@ def test_without_cargo_a_plain_wheel_holds_the_same_modules(tmp_path: Path) -> N
     plain = build_wheel(tmp_path, pure=True)
     assert plain.filename is not None and plain.filename.endswith("-py3-none-any.whl")
     names = set(plain.namelist())
-    assert source_modules() <= names
+    assert source_modules() | page_files() <= names
     assert not [name for name in names if name.endswith((".so", ".pyd"))]
     assert {name.split("/")[0] for name in names} == {
         "replay",

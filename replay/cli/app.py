@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App, CycloptsError
 
 from replay.cli.failures import explain, say
+from replay.cli.report_name import with_report_name
 from replay.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ def build() -> App:
         "replay.cli.verify:verify", name="verify", help="Show that two runs are equal, or where they first differ."
     )
     app.command(
+        "replay.cli.report:report", name="report", help="Write the report of a run: HTML, a picture, or CSV tables."
+    )
+    app.command(
         "replay.cli.publish:publish",
         name="publish",
         help="Send a tape, or any feed, to a Kafka topic; goes on after a crash.",
@@ -87,7 +91,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; nothing that a user can cause leaves here as a traceback."""
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result = build()(list(arguments), exit_on_error=False, print_error=False)
+        result = build()(with_report_name(list(arguments)), exit_on_error=False, print_error=False)
     except CycloptsError as error:
         say(_usage_message(error), remedy="see replay --help, or replay COMMAND --help")
         return EXIT_USAGE

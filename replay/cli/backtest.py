@@ -10,9 +10,11 @@ from replay.cli.options import (
     FeedOption,
     JsonOption,
     OutOption,
+    ReportOption,
     RunFileOption,
     SetOption,
     StatsOption,
+    check_report,
     default_out,
     read_config,
 )
@@ -25,6 +27,7 @@ def backtest(
     /,
     *,
     out: OutOption = None,
+    report: ReportOption = None,
     json: JsonOption = False,
     stats: StatsOption = "main",
     sets: SetOption = [],  # noqa: B006 (cyclopts reads it, nobody changes it)
@@ -32,8 +35,9 @@ def backtest(
 ) -> int:
     """Run a strategy over stored data, as fast as the machine allows, and print its statistics."""
     config = read_config(run, sets, feeds)
+    check_report(report)
     from replay import modes
 
     with Progress("backtest") as progress:
         result = modes.backtest(config, out=out or default_out(config), progress=progress)
-    return show(result, as_json=json, statistics=stats)
+    return show(result, as_json=json, statistics=stats, report=report)

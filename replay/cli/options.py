@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from replay.cli.report_name import REPORT_IN_FOLDER
 from replay.config import DEFAULT_RUN_FILE, RunConfig, load
+from replay.errors import UsageError
 
 RunFileOption = Annotated[Path, Parameter(help="The run file.")]
 SetOption = Annotated[
@@ -45,7 +47,26 @@ OutOption = Annotated[
     Path | None, Parameter(name="--out", help="The run folder; by default runs/NAME/TIME under the working folder.")
 ]
 
+ReportOption = Annotated[
+    Path | None,
+    Parameter(
+        name="--report",
+        help="Write the report, too: a name ending in .html; without one report.html in the run's folder.",
+    ),
+]
+
 DEFAULT_RUN = Path(DEFAULT_RUN_FILE)
+
+
+def check_report(report: Path | None) -> None:
+    """Refuse before the run what would fail after it: charts that are not installed, a folder that does not exist."""
+    if report is None:
+        return
+    from replay.report.html import check_chart_library
+
+    check_chart_library()
+    if str(report) != REPORT_IN_FOLDER and not report.parent.is_dir():
+        raise UsageError(f"there is no folder {str(report.parent)!r}", place="--report", remedy="make it first")
 
 
 def read_config(run: Path, sets: list[str], feeds: list[str]) -> RunConfig:

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from replay.cli.options import DEFAULT_RUN, FeedOption, JsonOption, RunFileOption, SetOption, StatsOption, read_config
+from replay.cli.options import (
+    DEFAULT_RUN,
+    FeedOption,
+    JsonOption,
+    ReportOption,
+    RunFileOption,
+    SetOption,
+    StatsOption,
+    check_report,
+    read_config,
+)
 from replay.cli.results import show
 from replay.cli.screen import Progress
 from replay.errors import EXIT_INTERRUPTED, UsageError
@@ -48,6 +58,7 @@ def paper(
             help="Share the feed's partitions out among all workers of this name; --session is the folder they share."
         ),
     ] = None,
+    report: ReportOption = None,
     json: JsonOption = False,
     stats: StatsOption = "main",
     sets: SetOption = [],  # noqa: B006 (cyclopts reads it, nobody changes it)
@@ -55,14 +66,15 @@ def paper(
 ) -> int:
     """Run a strategy on live data with simulated fills. Ctrl-C ends it in order; started again, it goes on."""
     config = read_config(run, sets, feeds)
+    check_report(report)
     from replay import modes
 
     stem = config.path.stem if config.path is not None else "run"
     folder = session or Path("sessions") / stem
     if group is not None:
-        if fork is not None or at is not None or adopt or json:
+        if fork is not None or at is not None or adopt or json or report is not None:
             raise UsageError(
-                "--group goes with none of --fork, --at, --adopt and --json",
+                "--group goes with none of --fork, --at, --adopt, --report and --json",
                 remedy="each shard is a session of its own below --session: name that one",
             )
         return _work(config, group, folder)
@@ -75,7 +87,7 @@ def paper(
         raise UsageError("--at goes with --fork", remedy="name the session to fork")
     with Progress("paper", lines=False) as progress:
         result = modes.paper(config, folder, progress=progress, adopt=adopt, fork=request)
-    return show(result, as_json=json, statistics=stats)
+    return show(result, as_json=json, statistics=stats, report=report)
 
 
 def _work(config: RunConfig, group: str, folder: Path) -> int:

@@ -17,9 +17,11 @@ from replay.cli.options import (
     FeedOption,
     JsonOption,
     OutOption,
+    ReportOption,
     RunFileOption,
     SetOption,
     StatsOption,
+    check_report,
     default_out,
     read_config,
 )
@@ -45,6 +47,7 @@ def play(
     from_: Annotated[str | None, Parameter(name="--from", help="Play from this time, as 2024-08-08T00:00:00Z.")] = None,
     until: Annotated[str | None, Parameter(help="Play until this time.")] = None,
     out: OutOption = None,
+    report: ReportOption = None,
     json: JsonOption = False,
     stats: StatsOption = "main",
     sets: SetOption = [],  # noqa: B006 (cyclopts reads it, nobody changes it)
@@ -53,6 +56,7 @@ def play(
     """Run a strategy over stored data paced by its time stamps; at a terminal, keys pause, step and set the speed."""
     from_ns, until_ns = _time("--from", from_), _time("--until", until)
     config = read_config(run, sets, feeds)
+    check_report(report)
     from replay import modes
     from replay.pipeline.pacing import PlayControls, check_speed
 
@@ -67,7 +71,7 @@ def play(
             out=out or default_out(config),
             progress=screen,
         )
-    return show(result, as_json=json, statistics=stats)
+    return show(result, as_json=json, statistics=stats, report=report)
 
 
 def _time(option: str, text: str | None) -> int | None:

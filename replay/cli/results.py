@@ -8,18 +8,28 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Literal
 
+from replay.cli.report_name import REPORT_IN_FOLDER
 from replay.errors import EXIT_DONE, EXIT_HALT, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from replay.result.result import Result
 
 
-def show(result: Result, *, as_json: bool, statistics: Literal["main", "all"] = "main") -> int:
-    """Print a result and return the exit code that it stands for."""
+def show(
+    result: Result, *, as_json: bool, statistics: Literal["main", "all"] = "main", report: Path | None = None
+) -> int:
+    """Print a result, write its report where one is wanted, and return the exit code that the result stands for."""
     stream = sys.stderr if as_json else sys.stdout
-    print(result.report(statistics), file=stream)
+    print(result.report(statistics=statistics), file=stream)
     if result.folder is not None:
         print(f"folder {result.folder}", file=stream)
+    if report is not None:
+        from replay.report import subject_of, write_report
+
+        written = write_report(subject_of(result), None if str(report) == REPORT_IN_FOLDER else report)
+        print(f"report {written}", file=stream)
     stream.flush()
     if as_json:
         print(result.to_json().decode(), flush=True)

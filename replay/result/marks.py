@@ -82,6 +82,12 @@ class MarkSampler:
         self._gathered, self._gathered_rows = [], 0
         return self._look_at(records)
 
+    def mark_rows(self, records: NDArray[Any]) -> NDArray[np.int64]:
+        """Give the rows of all records that make a mark of their instrument, in order; nothing is remembered."""
+        if not len(self._kind):
+            return np.zeros(0, dtype=np.int64)
+        return np.asarray(np.flatnonzero(self._makes_mark(records)), dtype=np.int64)
+
     def table(self, samples: NDArray[Any]) -> Table:
         """Give samples as rows of the table of marks."""
         symbols = Words(samples["instrument"].astype(np.int32), self._scales.symbols)

@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from html import escape
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import msgspec
 import numpy as np
@@ -44,6 +45,9 @@ from replay.stats.drawdown import DrawdownTracker
 from replay.stats.exposure import ExposureTracker
 from replay.stats.periods import PeriodCloses, period_of
 from replay.stats.summary import Figures, Summarised, Summary, TradeColumns, render, render_all, summarise
+
+if TYPE_CHECKING:
+    from replay.result.tape import TapeSource
 
 RESULT_VERSION = 1
 RESULT_FILE = "result.json"
@@ -85,6 +89,8 @@ class Result:
         self.document: dict[str, Any] = dict(document)
         self._sources = dict(sources)
         self._tables: dict[str, Table] = {}
+        self.tape: TapeSource | None = None
+        """Opens the run's tape again, where the run was made in this process; a run folder knows its own."""
 
     # -- what it says
 
@@ -254,23 +260,37 @@ class Result:
 
     # -- showing it
 
-    def report(self, statistics: Literal["main", "all"] = "main") -> str:
-        """Give the statistics as lines for a terminal, with a chart of the equity; the main ones, or all of them."""
+    @overload
+    def report(self, *, statistics: Literal["main", "all"] = "main") -> str: ...
+
+    @overload
+    def report(self, path: str | Path) -> Path: ...
+
+    def report(self, path: str | Path | None = None, *, statistics: Literal["main", "all"] = "main") -> str | Path:
+        """Write the report as one HTML file and give its path; without a path give the statistics as lines of text,
+        the main ones, or all of them.
+
+        The page has prices with entries and exits, equity, drawdown, returns by month and day, the round trips, costs
+        and statistics. Raises UsageError where the extra `report` is not installed or the file cannot be written.
+        """
+        if path is not None:
+            written: Path = _reporting().write_result_report(self, path)
+            return written
         lines = [render(self.stats, self.currency, self._chart())]
         if statistics == "all":
             lines.append(f"\n{render_all(self.stats, self.undefined)}")
-        reasons = self._reasons()
-        if reasons:
-            lines.append(f"\nRefused or cut short: {', '.join(f'{name} {count:,}' for name, count in reasons.items())}")
-        lines += [f"\n{note}" for note in self._data_notes()]
+        lines += [f"\n{note}" for note in self.notes()]
         if self.interrupted:
             lines.insert(0, "INTERRUPTED: a partial result\n")
         lines.append(f"\ndigest {self.digest}")
         return "\n".join(lines)
 
-    def _data_notes(self) -> list[str]:
-        """Say what became of data that did not go the ordinary way: set aside, late, stale."""
+    def notes(self) -> list[str]:
+        """Say which orders were refused or cut short, and which data did not go the ordinary way."""
         notes = []
+        reasons = self._reasons()
+        if reasons:
+            notes.append(f"Refused or cut short: {', '.join(f'{name} {count:,}' for name, count in reasons.items())}")
         dead = self.counts.get("dead_letters", {})
         records = int(self.counts.get("records", 0))
         if any(dead.values()):
@@ -290,13 +310,11 @@ class Result:
         return {name: count for name, count in counted.items() if count and name != "requested"}
 
     def plot(self, path: str | Path | None = None) -> Any:
-        """Draw marks with fills, equity and drawdown; write the file `path` (png, svg, pdf) or give the figure.
+        """Draw prices with fills, equity and drawdown; write the file `path` (png, svg, pdf) or give the figure.
 
-        Raises UsageError where the extra `report` is not installed.
+        Raises UsageError where the extra `report` is not installed or the file cannot be written.
         """
-        from replay.result.figure import draw
-
-        return draw(self, path)
+        return _reporting().draw_result(self, path)
 
     def __repr__(self) -> str:
         return f"{self.name}\n{self.report()}"
@@ -559,7 +577,13 @@ class ResultBuilder:
             "timings": dict(timings or {}),
             "state": dict(state or {}),
             "instruments": [
-                {"symbol": row.symbol, "price_decimals": row.price_decimals, "size_decimals": row.size_decimals}
+                {
+                    "symbol": row.symbol,
+                    "price_decimals": row.price_decimals,
+                    "size_decimals": row.size_decimals,
+                    "multiplier": str(row.multiplier),
+                    "quote": row.quote,
+                }
                 for row in self._scales.instruments
             ],
             "strategies": list(self._scales.strategies),
@@ -774,6 +798,11 @@ class _Spool(tempfile.SpooledTemporaryFile[bytes]):
 
 def _folder_sources(folder: Path) -> dict[str, Path]:
     return {**{name: folder / f"{name}.arrow" for name in SCHEMAS}, "events": folder / EVENTS_FILE}
+
+
+def _reporting() -> Any:
+    """Find what shows results: it reads a run's tape again, and so stands above this layer."""
+    return import_module("replay.report")
 
 
 def _guard_disk(step: Callable[[], Opened], place: str) -> Opened:

@@ -76,7 +76,7 @@ def test_all_statistics_are_kept_with_the_reasons_of_those_without_a_value(resul
     assert result.undefined["beta"] == "no benchmark"
     assert stats["average_trade"] == pytest.approx((0.94 - 0.06) / 2) and stats["long_share"] is not None
     assert stats["average_trade_return"] is not None and stats["maximum_leverage"] is not None
-    everything = result.report("all")
+    everything = result.report(statistics="all")
     assert "beta " in everything and "n/a (no benchmark)" in everything
     assert "n/a (no benchmark)" not in result.report()
     result.save(tmp_path)
@@ -159,7 +159,13 @@ def test_result_json_has_a_readable_shape(result: Result, tmp_path: Path) -> Non
     result.save(tmp_path)
     document = json.loads((tmp_path / "result.json").read_text())
     assert {"digest", "counts", "statistics", "timings", "versions", "state", "interrupted"} <= set(document)
-    assert document["instruments"][0] == {"symbol": "BTCUSDT", "price_decimals": 2, "size_decimals": 3}
+    assert document["instruments"][0] == {
+        "symbol": "BTCUSDT",
+        "price_decimals": 2,
+        "size_decimals": 3,
+        "multiplier": "1",
+        "quote": "USDT",
+    }
     assert document["currencies"][0] == {"name": "USDT", "decimals": 4, "ledger_scale": 6}
     assert document["versions"]["numpy"] == np.__version__
     line = result.to_json()
@@ -297,7 +303,8 @@ def test_a_plot_is_written(result: Result, tmp_path: Path) -> None:
     assert result.plot(tmp_path / "run.png") == tmp_path / "run.png"
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
     figure = result.plot()
-    assert [axis.get_ylabel() for axis in figure.axes] == ["BTCUSDT", "equity USDT", "drawdown %"]
+    labels = [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()]
+    assert labels == ["BTCUSDT", "equity USDT", "drawdown %", "exposure"]
     with pytest.raises(UsageError, match="cannot write the plot"):
         result.plot(tmp_path / "absent" / "run.png")
     with pytest.raises(UsageError, match="cannot write the plot"):

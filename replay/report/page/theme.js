@@ -1,0 +1,37 @@
+// Light and dark: what the system asks for, until the reader chooses.
+// May not live here: any colour of the page (style.css); the charts read them from there.
+
+/** Say which theme is shown. */
+function currentTheme() {
+  return document.documentElement.dataset.theme;
+}
+
+/** Give the colours of the theme, for charts. */
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  const names = ["paper", "panel", "ink", "quiet", "line", "gain", "loss", "accent"];
+  return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+}
+
+/** Show a theme and tell those who draw. */
+function showTheme(theme, redraw) {
+  document.documentElement.dataset.theme = theme;
+  const button = document.getElementById("theme");
+  button.textContent = theme === "dark" ? "Light" : "Dark";
+  if (redraw) redraw();
+}
+
+/** Follow the system, the reader's button and the printer, which is always light. */
+function followTheme(redraw) {
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  let chosen = null;
+  const wanted = () => chosen || (system.matches ? "dark" : "light");
+  showTheme(wanted());
+  system.addEventListener("change", () => showTheme(wanted(), redraw));
+  document.getElementById("theme").addEventListener("click", () => {
+    chosen = currentTheme() === "dark" ? "light" : "dark";
+    showTheme(chosen, redraw);
+  });
+  addEventListener("beforeprint", () => showTheme("light", redraw));
+  addEventListener("afterprint", () => showTheme(wanted(), redraw));
+}
