@@ -58,7 +58,7 @@ def document_of(subject: Subject) -> Document:
         "mode": result.document.get("mode"),
         "counts": result.counts,
         "configuration": subject.configuration,
-        "statistics": statistic_groups(stats, result.currency),
+        "statistics": statistic_groups(stats, result.undefined, result.currency),
         "prices": [_add_prices(document, place, one) for place, one in enumerate(series)],
         "instruments": [row["symbol"] for row in instruments],
         "price_decimals": {row["symbol"]: int(row["price_decimals"]) for row in instruments},

@@ -1,128 +1,119 @@
-"""The statistics of a run as a report shows them: in groups, each with its value in words and its definition.
+"""The statistics of a run as a report shows them: in groups, each with its value in words, definition and source.
 
-May not live here: how one is computed (replay.stats).
+May not live here: how one is computed, or what it is; the registry of replay.stats knows both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
-from replay.stats.summary import BUY_AND_HOLD_PREFIX, show
+from replay.stats.statistic import STATISTICS
+from replay.stats.summary import BUY_AND_HOLD_PREFIX
+from replay.stats.text import show
 
-_DEFINITIONS: dict[str, dict[str, tuple[str, str, str]]] = {
-    "Return": {
-        "start_equity": ("Start equity", "money", "Equity before the first record, or at the first equity point."),
-        "end_equity": ("End equity", "money", "Equity at the last equity point."),
-        "net_pnl": ("Net P&L", "money", "End equity less start equity."),
-        "gross_pnl": ("Gross P&L", "money", "Net P&L plus the fees."),
-        "total_return": ("Total return", "percent", "End equity / start equity - 1."),
-        "buy_and_hold_return": (
-            "Buy and hold",
-            "percent",
-            "Last mark / first mark - 1; of several instruments equal amounts, held. Without fees.",
-        ),
-        "annualised_return": (
-            "Annualised return",
-            "percent",
-            "(1 + total return)^(periods per year / periods) - 1; undefined for a run shorter than a month.",
-        ),
-    },
-    "Risk": {
-        "annualised_volatility": (
-            "Annualised volatility",
-            "percent",
-            "Sample standard deviation of the returns x square root of the periods per year.",
-        ),
-        "sharpe_ratio": (
-            "Sharpe ratio",
-            "ratio",
-            "Mean / sample standard deviation of the returns x square root of the periods per year; no risk-free rate.",
-        ),
-        "sortino_ratio": (
-            "Sortino ratio",
-            "ratio",
-            "Mean / downside deviation (root of mean(min(r, 0)^2)) of the returns x root of the periods per year.",
-        ),
-        "maximum_drawdown": (
-            "Maximum drawdown",
-            "percent",
-            "The deepest fall below the highest equity so far, over every equity point.",
-        ),
-        "longest_drawdown_ns": (
-            "Longest drawdown",
-            "duration",
-            "The longest time from a peak until it was reached again, or to the end.",
-        ),
-    },
-    "Trading": {
-        "orders": ("Orders", "count", "Orders that the strategies gave."),
-        "fills": ("Fills", "count", "Fills of all orders."),
-        "trades": ("Round trips", "count", "From flat to flat or to a flip, per strategy and instrument; closed ones."),
-        "win_rate": ("Win rate", "percent", "Share of round trips with a result above 0 after fees."),
-        "profit_factor": ("Profit factor", "ratio", "Sum of the gains / sum of the losses of the round trips."),
-        "average_trade": ("Average trade", "money", "Mean result of a round trip after fees."),
-        "best_trade": ("Best trade", "money", "The best result of a round trip after fees."),
-        "worst_trade": ("Worst trade", "money", "The worst result of a round trip after fees."),
-    },
-    "Exposure and costs": {
-        "time_in_market": ("Time in market", "percent", "Share of the time with a position."),
-        "turnover": ("Turnover", "times", "Traded value / average equity over time; a round trip of all of it is 2."),
-        "fees": ("Fees", "money", "Fees of all fills."),
-        "periods": ("Periods", "count", "How many returns the figures are made of."),
-        "periods_per_year": ("Periods per year", "count", "What annualised figures are annualised by."),
-    },
+Values = Mapping[str, float | int | None]
+
+_COUNTED: dict[str, tuple[str, str, str]] = {
+    "start_equity": ("Start equity", "money", "Equity before the first record, or at the first equity point."),
+    "end_equity": ("End equity", "money", "Equity at the last equity point."),
+    "net_pnl": ("Net P&L", "money", "End equity less start equity."),
+    "gross_pnl": ("Gross P&L", "money", "Net P&L plus the fees."),
+    "buy_and_hold_return": (
+        "Buy and hold",
+        "percent",
+        "Last mark / first mark - 1; of several instruments equal amounts, held. Without fees.",
+    ),
+    "orders": ("Orders", "count", "Orders that the strategies gave."),
+    "fills": ("Fills", "count", "Fills of all orders."),
+    "periods": ("Periods", "count", "How many returns the figures per period are made of."),
+    "periods_per_year": ("Periods per year", "number", "What annualised figures are annualised by."),
 }
+"""What a summary has beyond the registered statistics: label, unit, definition."""
+
+_MAIN = (
+    *("start_equity", "end_equity", "net_pnl", "gross_pnl", "fees", "total_return", "buy_and_hold_return"),
+    *("annualised_return", "annualised_volatility", "sharpe_ratio", "sortino_ratio", "calmar_ratio"),
+    *("maximum_drawdown", "longest_drawdown_ns", "value_at_risk", "conditional_value_at_risk"),
+    *("orders", "fills", "trades", "win_rate", "profit_factor", "average_trade", "best_trade", "worst_trade"),
+    *("time_in_market", "turnover", "periods", "periods_per_year"),
+)
+
+_SIGNED = (
+    *("net_pnl", "gross_pnl", "total_return", "annualised_return", "sharpe_ratio", "sortino_ratio", "calmar_ratio"),
+    *("average_trade", "median_trade", "best_trade", "worst_trade", "maximum_drawdown", "long_result", "short_result"),
+)
+"""Statistics whose sign is good or bad news."""
+
+_WORDS = {"Ns": "", "Pnl": "P&L", "99": "99 %"}
 
 
-def statistic_groups(values: Mapping[str, float | int | None], currency: str) -> list[dict[str, Any]]:
-    """Give groups of rows, each with `key`, `label`, `text` (the value with its unit), `sign` and `definition`."""
-    groups = []
-    for title, entries in _DEFINITIONS.items():
-        rows = [
-            _row(key, label, kind, values[key], definition, currency)
-            for key, (label, kind, definition) in entries.items()
-            if key in values
-        ]
-        if title == "Return":
-            rows += [
-                _row(
-                    key,
-                    f"Buy and hold {key.removeprefix(BUY_AND_HOLD_PREFIX)}",
-                    "percent",
-                    value,
-                    "Last mark / first mark - 1 of this instrument. Without fees.",
-                    currency,
-                )
-                for key, value in values.items()
-                if key.startswith(BUY_AND_HOLD_PREFIX)
-            ]
-        groups.append({"title": title, "rows": rows})
+def statistic_groups(values: Values, reasons: Mapping[str, str], currency: str) -> list[dict[str, Any]]:
+    """Give groups of rows, the main ones first, then what is left family by family.
+
+    A row has `key`, `label`, `text` (the value with its unit, or n/a), `reason` where it is n/a, `sign`, `definition`
+    and `source`.
+    """
+    main = [_row(key, values, reasons, currency) for key in _MAIN if key in values]
+    at = next((place for place, row in enumerate(main, start=1) if row["key"] == "buy_and_hold_return"), len(main))
+    main[at:at] = _alone(values)
+    groups = [{"title": "Main", "rows": main}]
+    for family, entries in groupby(STATISTICS.values(), key=lambda entry: entry.family):
+        names = [entry.name for entry in entries if entry.name in values and entry.name not in _MAIN]
+        if names:
+            rows = [_row(name, values, reasons, currency) for name in names]
+            groups.append({"title": _label(family), "rows": rows})
     return groups
 
 
-def _row(key: str, label: str, kind: str, value: float | None, definition: str, currency: str) -> dict[str, Any]:
-    text = show(value, kind)
-    if kind == "money" and value is not None and currency:
-        text = f"{text} {currency}"
-    return {"key": key, "label": label, "text": text, "sign": _sign(key, value), "definition": definition}
+def label_of(key: str) -> str:
+    """Give the name of a statistic, or of what else a summary has, as people read it."""
+    return _COUNTED[key][0] if key in _COUNTED else _label(key)
 
 
-_SIGNED = (
-    "net_pnl",
-    "gross_pnl",
-    "total_return",
-    "annualised_return",
-    "sharpe_ratio",
-    "sortino_ratio",
-    "average_trade",
-    "buy_and_hold_return",
-    "maximum_drawdown",
-)
+def text_of(key: str, value: float | None, currency: str = "") -> str:
+    """Write the value of a statistic, or of what else a summary has, with its unit; n/a for None."""
+    if key in _COUNTED:
+        unit = _COUNTED[key][1]
+    else:
+        unit = STATISTICS[key].unit if key in STATISTICS else "number"
+    if key.startswith(BUY_AND_HOLD_PREFIX):
+        unit = "percent"
+    text = show(value, unit)
+    return f"{text} {currency}" if unit == "money" and value is not None and currency else text
 
 
-def _sign(key: str, value: float | None) -> int:
-    """Say whether a value is good (1) or bad (-1) news; 0 where it is neither."""
-    if value is None or not key.startswith(_SIGNED) or value == 0:
-        return 0
-    return 1 if value > 0 else -1
+def _row(key: str, values: Values, reasons: Mapping[str, str], currency: str) -> dict[str, Any]:
+    value = values[key]
+    entry = STATISTICS.get(key)
+    return {
+        "key": key,
+        "label": label_of(key),
+        "text": text_of(key, value, currency),
+        "reason": reasons.get(key) if value is None else None,
+        "sign": 0 if value is None or key not in _SIGNED else (value > 0) - (value < 0),
+        "definition": _COUNTED[key][2] if entry is None else entry.definition,
+        "source": None if entry is None else entry.source,
+    }
+
+
+def _alone(values: Values) -> Iterator[dict[str, Any]]:
+    """Give a row for what each instrument did by itself, where there are several."""
+    for key, value in values.items():
+        if key.startswith(BUY_AND_HOLD_PREFIX):
+            yield {
+                "key": key,
+                "label": f"Buy and hold {key.removeprefix(BUY_AND_HOLD_PREFIX)}",
+                "text": text_of(key, value),
+                "reason": None,
+                "sign": 0,
+                "definition": "Last mark / first mark - 1 of this instrument. Without fees.",
+                "source": None,
+            }
+
+
+def _label(name: str) -> str:
+    words = [_WORDS.get(word.capitalize(), word) for word in name.split("_")]
+    text = " ".join(word for word in words if word)
+    return text[0].upper() + text[1:]

@@ -27,24 +27,30 @@ function fillHead() {
   }
 }
 
+/** Make the row of a statistic, which opens to its definition. */
+function statisticRow(row) {
+  const value = element("b", row.reason ? "quiet" : signClass(row.sign), row.text);
+  const details = element("details", "", element("summary", "", element("span", "", row.label), value));
+  details.dataset.statistic = row.key;
+  details.append(element("div", "definition", row.definition));
+  if (row.reason) details.append(element("div", "definition", `No value here: ${row.reason}.`));
+  if (row.source) details.append(element("div", "definition", `Source: ${row.source}`));
+  return details;
+}
+
 function fillStatistics() {
-  for (const group of head.statistics) {
-    const part = element("div", "", element("h3", "", group.title));
-    for (const row of group.rows) {
-      const value = element("b", signClass(row.sign), row.text);
-      const details = element("details", "", element("summary", "", element("span", "", row.label), value));
-      details.dataset.statistic = row.key;
-      details.append(element("div", "definition", row.definition));
-      if (row.source) details.append(element("div", "definition", `Source: ${row.source}`));
-      part.append(details);
-    }
+  head.statistics.forEach((group, place) => {
+    const rows = element("div", "rows", ...group.rows.map(statisticRow));
+    const title = `${group.title} (${group.rows.length})`;
+    const part = place ? element("details", "family", element("summary", "", title), rows) : rows;
     byId("statistics").append(part);
-  }
+  });
   const button = byId("definitions");
   button.addEventListener("click", () => {
-    const all = [...document.querySelectorAll("#statistics details")];
+    const all = [...document.querySelectorAll("#statistics [data-statistic]")];
     const opens = !all.every((details) => details.open);
     for (const details of all) details.open = opens;
+    if (opens) for (const family of document.querySelectorAll("#statistics .family")) family.open = true;
     button.textContent = opens ? "Hide all definitions" : "Show all definitions";
   });
 }
