@@ -360,10 +360,36 @@ class Strategy:
         return self._desk.last_bar(symbol)
 
     def bars(
-        self, symbol: str, length: int | str, price: Literal["trade", "bid", "ask", "mid"] | None = None
+        self,
+        symbol: str,
+        length: int | str | None = None,
+        price: Literal["trade", "bid", "ask", "mid"] | None = None,
+        *,
+        ticks: int | None = None,
+        volume: Number | None = None,
+        value: Number | None = None,
+        range: Number | None = None,  # noqa: A002 - the field's word for it
+        renko: Number | None = None,
     ) -> Series:
-        """Subscribe to bars, in `on_start`: the feed's own where it carries that length, else built from its ticks."""
-        return self._desk.bars(symbol, parse_duration(length) if isinstance(length, str) else length, price)
+        """Subscribe to bars, in `on_start`; exactly one of these says when they end.
+
+        length: a time, as "1m": the feed's own bars where it carries that length, else built from its ticks.
+        ticks: so many ticks.
+        volume, value: the trade that brings the sum of sizes, or of prices times sizes, to so much.
+        range: the tick that brings high - low to so much. renko: bricks of that height.
+        price: which price the bars are of; by default trades, mids where the feed has none.
+        """
+        rules = {"ticks": ticks, "volume": volume, "value": value, "range": range, "renko": renko}
+        given = {name: number for name, number in rules.items() if number is not None}
+        if len(given) + (length is not None) != 1:
+            named = [*(["length"] if length is not None else []), *given]
+            raise ValueError(
+                f"bars end by exactly one of length, {', '.join(rules)}; given: {', '.join(named) or 'none'}"
+            )
+        if length is not None:
+            return self._desk.bars(symbol, parse_duration(length) if isinstance(length, str) else length, price)
+        ((rule, number),) = given.items()
+        return self._desk.bars(symbol, None, price, rule, number)
 
     @property
     def rng(self) -> Random:

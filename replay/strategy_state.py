@@ -39,16 +39,21 @@ _PACKED_ROWS = 8
 HANDLE_TYPES = frozenset(
     {
         "Account",
+        "Adx",
         "Bar",
+        "Bollinger",
         "Desk",
+        "Donchian",
         "Fill",
         "Indicator",
+        "Macd",
         "Order",
         "OrderUpdate",
         "Position",
         "Quote",
         "Random",
         "Series",
+        "Stochastic",
         "Trade",
     }
 )

@@ -8,15 +8,20 @@ from __future__ import annotations
 try:
     from replay._engine import (
         Account,
+        Adx,
         Bar,
+        Bollinger,
+        Donchian,
         Fill,
         Indicator,
+        Macd,
         Order,
         OrderUpdate,
         Position,
         Quote,
         Random,
         Series,
+        Stochastic,
         Trade,
     )
 except ImportError as error:
@@ -26,14 +31,19 @@ except ImportError as error:
 
 __all__ = [
     "Account",
+    "Adx",
     "Bar",
+    "Bollinger",
+    "Donchian",
     "Fill",
     "Indicator",
+    "Macd",
     "Order",
     "OrderUpdate",
     "Position",
     "Quote",
     "Random",
     "Series",
+    "Stochastic",
     "Trade",
 ]

@@ -9,6 +9,7 @@ use crate::order::{Order, OrderRequest, OrderType};
 use crate::order_table::ENDED_KEPT;
 use crate::position::Position;
 use crate::record::BarPrice;
+use crate::series::Ends;
 
 impl Engine {
     fn refuse_after_end(&self) -> Result<(), CommandError> {
@@ -196,7 +197,7 @@ impl Engine {
         &mut self,
         strategy: u32,
         instrument: u32,
-        length: i64,
+        ends: Ends,
         price: Option<BarPrice>,
     ) -> Result<u32, CommandError> {
         if !self.is_in_start() {
@@ -204,16 +205,16 @@ impl Engine {
                 "bars are subscribed to in on_start: later they would miss their past".into(),
             ));
         }
-        if length <= 0 {
+        if let Ends::Every(length @ ..=0) = ends {
             return Err(CommandError(format!(
                 "a bar of {length} ns is impossible: its length must be above 0"
             )));
         }
         let setup = std::sync::Arc::clone(self.setup());
-        self.series.subscribe(&setup, strategy, instrument, length, price)
+        self.series.subscribe(&setup, strategy, instrument, ends, price)
     }
 
-    /// Adds an indicator to a series; gives its index.
+    /// Adds an indicator to a series; gives the index of its first line.
     pub fn add_indicator(&mut self, series: u32, spec: Spec) -> Result<u32, CommandError> {
         let setup = std::sync::Arc::clone(self.setup());
         self.series.add_indicator(&setup, series, spec)

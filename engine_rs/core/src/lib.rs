@@ -9,6 +9,7 @@ pub mod arith;
 pub mod bars;
 pub mod calendar;
 pub mod command;
+pub mod counted_bars;
 pub mod counters;
 pub mod decimal;
 pub mod desk;

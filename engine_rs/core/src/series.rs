@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bars::{Bar, Taken, TimeBars};
 use crate::command::CommandError;
+use crate::counted_bars::{CountedBars, Rule};
 use crate::counters::Counters;
 use crate::due::VenueClock;
 use crate::handles;
@@ -22,12 +23,22 @@ enum Origin {
         length_index: u8,
     },
     Built(TimeBars),
+    Counted(CountedBars),
+}
+
+/// When the bars of a series end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ends {
+    /// At multiples of a length.
+    Every(i64),
+    /// By what happened.
+    By(Rule),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Series {
     instrument: u32,
-    length: i64,
+    ends: Ends,
     price: BarPrice,
     origin: Origin,
     last: Option<Bar>,
@@ -47,14 +58,18 @@ pub struct Reading {
 pub struct SeriesTable {
     series: Vec<Series>,
     indicators: Vec<Indicator>,
-    /// What each indicator says since its last bar: handlers read it more often than bars close.
+    /// What each line of each indicator says since its last bar: handlers read it more often than bars close.
     readings: Vec<Reading>,
+    /// Where the readings of each indicator begin.
+    first_readings: Vec<u32>,
     /// Per instrument: series built from its quotes, from its trades, and taken from its bars.
     from_quotes: Vec<Vec<u32>>,
     from_trades: Vec<Vec<u32>>,
     from_bars: Vec<Vec<u32>>,
-    /// Series that closed a bar in the record that is being taken.
-    closed: Vec<u32>,
+    /// Bars that closed in the record that is being taken, each with its series.
+    closed: Vec<(u32, Bar)>,
+    /// The one of them that a handler is being called with.
+    called: usize,
 }
 
 impl SeriesTable {
@@ -63,10 +78,12 @@ impl SeriesTable {
             series: Vec::new(),
             indicators: Vec::new(),
             readings: Vec::new(),
+            first_readings: Vec::new(),
             from_quotes: vec![Vec::new(); instruments],
             from_trades: vec![Vec::new(); instruments],
             from_bars: vec![Vec::new(); instruments],
             closed: Vec::new(),
+            called: 0,
         }
     }
 
@@ -78,41 +95,45 @@ impl SeriesTable {
         setup: &Setup,
         strategy: u32,
         instrument: u32,
-        length: i64,
+        ends: Ends,
         price: Option<BarPrice>,
     ) -> Result<u32, CommandError> {
-        let (price, is_record) = resolve(setup, instrument, length, price)?;
+        let (price, is_record) = match ends {
+            Ends::Every(length) => resolve(setup, instrument, length, price)?,
+            Ends::By(rule) => (resolve_counted(setup, instrument, rule, price)?, false),
+        };
         let found = self
             .series
             .iter()
-            .position(|one| (one.instrument, one.length, one.price) == (instrument, length, price));
+            .position(|one| (one.instrument, one.ends, one.price) == (instrument, ends, price));
         let index = match found {
             Some(index) => index as u32,
             None => {
                 let index = self.series.len() as u32;
-                let origin = if is_record {
-                    let position = setup
-                        .bar_lengths
-                        .iter()
-                        .position(|one| *one == length)
-                        .expect("resolved");
-                    self.from_bars[instrument as usize].push(index);
-                    Origin::Records {
-                        length_index: position as u8,
+                let refused = |error: &dyn std::fmt::Display| CommandError(error.to_string());
+                let origin = match ends {
+                    Ends::Every(length) if is_record => {
+                        let position = setup.bar_lengths.iter().position(|one| *one == length);
+                        Origin::Records {
+                            length_index: position.expect("resolved") as u8,
+                        }
                     }
-                } else {
-                    let list = if price == BarPrice::Trade {
-                        &mut self.from_trades
-                    } else {
-                        &mut self.from_quotes
-                    };
-                    list[instrument as usize].push(index);
-                    let bars = TimeBars::new(length, price).map_err(|error| CommandError(error.to_string()))?;
-                    Origin::Built(bars)
+                    Ends::Every(length) => {
+                        Origin::Built(TimeBars::new(length, price).map_err(|error| refused(&error))?)
+                    }
+                    Ends::By(rule) => Origin::Counted(
+                        CountedBars::new(rule, price == BarPrice::Mid).map_err(|error| refused(&error))?,
+                    ),
                 };
+                let lists = match (&origin, price) {
+                    (Origin::Records { .. }, _) => &mut self.from_bars,
+                    (_, BarPrice::Trade) => &mut self.from_trades,
+                    _ => &mut self.from_quotes,
+                };
+                lists[instrument as usize].push(index);
                 self.series.push(Series {
                     instrument,
-                    length,
+                    ends,
                     price,
                     origin,
                     last: None,
@@ -139,30 +160,40 @@ impl SeriesTable {
             for (index, instrument) in setup.instruments.iter().enumerate() {
                 if instrument.has_bars && instrument.bar_length != u32::MAX {
                     let length = setup.bar_lengths[instrument.bar_length as usize];
-                    self.subscribe(setup, strategy, index as u32, length, Some(instrument.bar_price))
-                        .expect("the bars that the feed carries");
+                    self.subscribe(
+                        setup,
+                        strategy,
+                        index as u32,
+                        Ends::Every(length),
+                        Some(instrument.bar_price),
+                    )
+                    .expect("the bars that the feed carries");
                 }
             }
         }
     }
 
-    /// Adds an indicator to a series; gives its index.
+    /// Adds an indicator to a series; gives the index of its first line's reading, after which those of its others stand.
     pub fn add_indicator(&mut self, setup: &Setup, series: u32, spec: Spec) -> Result<u32, CommandError> {
         let one = &self.series[series as usize];
         let decimals = setup.instruments[one.instrument as usize].price_decimals;
-        let is_doubled = one.price == BarPrice::Mid && matches!(one.origin, Origin::Built(_));
+        let is_doubled = one.price == BarPrice::Mid && !matches!(one.origin, Origin::Records { .. });
         let wrong = |error: IndicatorError| CommandError(error.to_string());
         let indicator = Indicator::new(spec, Scale::new(decimals, is_doubled).map_err(wrong)?).map_err(wrong)?;
-        let index = self.indicators.len() as u32;
+        let first = self.readings.len() as u32;
+        self.series[series as usize]
+            .indicators
+            .push(self.indicators.len() as u32);
+        self.readings
+            .resize(self.readings.len() + indicator.lines(), Reading::default());
+        self.first_readings.push(first);
         self.indicators.push(indicator);
-        self.readings.push(Reading::default());
-        self.series[series as usize].indicators.push(index);
-        Ok(index)
+        Ok(first)
     }
 
     // -------------------------------------------------------------- reading
 
-    /// What an indicator says now.
+    /// What a line of an indicator says now.
     #[inline]
     pub fn reading(&self, index: u32) -> Reading {
         self.readings[index as usize]
@@ -195,14 +226,23 @@ impl SeriesTable {
         !self.from_trades[instrument as usize].is_empty()
     }
 
-    /// The series of the `nth` bar that closed in this record and that the strategy is told of.
+    /// The series of the `nth` bar that closed in this record and that the strategy is told of; see `called_bar`.
     #[inline]
-    pub fn closed_for(&self, strategy: u32, nth: u32) -> Option<u32> {
-        let told = |series: &u32| self.series[*series as usize].subscribers.contains(&strategy);
-        self.closed.iter().copied().filter(told).nth(nth as usize)
+    pub fn closed_for(&mut self, strategy: u32, nth: u32) -> Option<u32> {
+        let series = &self.series;
+        let told = |(_, (one, _)): &(usize, &(u32, Bar))| series[*one as usize].subscribers.contains(&strategy);
+        let (position, (index, _)) = self.closed.iter().enumerate().filter(told).nth(nth as usize)?;
+        self.called = position;
+        Some(*index)
     }
 
-    /// How many series closed a bar in this record, whoever is told of them.
+    /// The bar that `closed_for` found last.
+    #[inline]
+    pub fn called_bar(&self) -> &Bar {
+        &self.closed[self.called].1
+    }
+
+    /// How many bars closed in this record, whoever is told of them.
     #[inline]
     pub fn closed_count(&self) -> u32 {
         self.closed.len() as u32
@@ -226,6 +266,17 @@ impl SeriesTable {
         let (bid, ask) = (side(record.a, record.c), side(record.b, record.d));
         for position in 0..self.from_quotes[record.instrument as usize].len() {
             let index = self.from_quotes[record.instrument as usize][position];
+            if self.is_counted(index) {
+                let price = match self.series[index as usize].price {
+                    BarPrice::Bid => bid,
+                    BarPrice::Ask => ask,
+                    _ => bid.zip(ask).map(|(bid, ask)| bid + ask),
+                };
+                if let Some(price) = price {
+                    self.count(index, record.ts_event, price, 0);
+                }
+                continue;
+            }
             self.build(index, clocks, setup, counters, |bars, watermark| {
                 bars.add_quote(record.ts_event, watermark, bid, ask)
             });
@@ -235,9 +286,30 @@ impl SeriesTable {
     pub fn add_trade(&mut self, record: &Record, clocks: &mut [VenueClock], setup: &Setup, counters: &mut Counters) {
         for position in 0..self.from_trades[record.instrument as usize].len() {
             let index = self.from_trades[record.instrument as usize][position];
+            if self.is_counted(index) {
+                self.count(index, record.ts_event, record.a, record.b);
+                continue;
+            }
             self.build(index, clocks, setup, counters, |bars, watermark| {
                 bars.add_trade(record.ts_event, watermark, record.a, record.b)
             });
+        }
+    }
+
+    #[inline]
+    fn is_counted(&self, index: u32) -> bool {
+        matches!(self.series[index as usize].origin, Origin::Counted(_))
+    }
+
+    /// Adds a tick to a series whose bars end by what happened; they close with it.
+    fn count(&mut self, index: u32, ts_event: i64, price: i64, size: i64) {
+        let Origin::Counted(bars) = &mut self.series[index as usize].origin else {
+            unreachable!("asked before")
+        };
+        let mut ended = Vec::new();
+        bars.add(ts_event, price, size, |bar| ended.push(bar));
+        for bar in ended {
+            self.close(index, bar);
         }
     }
 
@@ -307,13 +379,16 @@ impl SeriesTable {
     fn close(&mut self, index: u32, bar: Bar) {
         let one = &mut self.series[index as usize];
         for indicator in &one.indicators {
-            let one = &mut self.indicators[*indicator as usize];
-            one.update_bar(bar.high, bar.low, bar.close);
-            let (value, ready) = one.reading();
-            self.readings[*indicator as usize] = Reading { value, ready };
+            let first = self.first_readings[*indicator as usize] as usize;
+            let indicator = &mut self.indicators[*indicator as usize];
+            indicator.update(&bar);
+            for line in 0..indicator.lines() {
+                let (value, ready) = indicator.reading(line);
+                self.readings[first + line] = Reading { value, ready };
+            }
         }
         one.last = Some(bar);
-        self.closed.push(index);
+        self.closed.push((index, bar));
     }
 }
 
@@ -350,5 +425,38 @@ fn resolve(
         } else {
             "no data to build them from".into()
         }
+    )))
+}
+
+/// Which price bars are of that end by what happened.
+fn resolve_counted(
+    setup: &Setup,
+    instrument: u32,
+    rule: Rule,
+    price: Option<BarPrice>,
+) -> Result<BarPrice, CommandError> {
+    let one = &setup.instruments[instrument as usize];
+    let needs_sizes = matches!(rule, Rule::Volume(_) | Rule::Value(_));
+    let price = match price {
+        Some(price) => price,
+        None if one.has_trades || needs_sizes => BarPrice::Trade,
+        None => BarPrice::Mid,
+    };
+    if needs_sizes && (price != BarPrice::Trade || one.sizes != crate::setup::Sizes::Full) {
+        return Err(CommandError(format!(
+            "{}: bars of volume or value are of trades with their sizes",
+            one.symbol
+        )));
+    }
+    let (has_ticks, wanted) = match price {
+        BarPrice::Trade => (one.has_trades, "trades"),
+        BarPrice::Bid | BarPrice::Ask | BarPrice::Mid => (one.has_quotes, "quotes"),
+    };
+    if has_ticks {
+        return Ok(price);
+    }
+    Err(CommandError(format!(
+        "{} has no bars of {wanted}: its feed carries none; add a feed that does",
+        one.symbol
     )))
 }

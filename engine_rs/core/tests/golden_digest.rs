@@ -9,6 +9,7 @@ use replay_core::order::{OrderRequest, OrderType, Side, TimeInForce, TriggerBy};
 use replay_core::record::{Kind, Record};
 use replay_core::rng::Rng;
 use replay_core::sequencer::Sequencer;
+use replay_core::series::Ends;
 use replay_core::setup::{Setup, SetupText};
 
 const GOLDEN: &str = include_str!("../../../tests/digest/golden.txt");
@@ -97,7 +98,7 @@ impl Golden {
         let gtc = TimeInForce::GoodTillCanceled;
         match call {
             Call::Start => {
-                self.series = engine.subscribe_bars(0, 0, 1_000_000_000, None).unwrap();
+                self.series = engine.subscribe_bars(0, 0, Ends::Every(1_000_000_000), None).unwrap();
                 self.average = engine.add_indicator(self.series, Spec::Sma { period: 3 }).unwrap();
                 engine.every(3_000_000_000, 0).unwrap();
             }

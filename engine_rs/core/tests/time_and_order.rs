@@ -7,6 +7,7 @@ use replay_core::bars::Bar;
 use replay_core::engine::{Call, Halt};
 use replay_core::event::EventKind;
 use replay_core::record::BarPrice;
+use replay_core::series::Ends;
 use replay_core::setup::Source;
 use support::*;
 
@@ -439,7 +440,9 @@ fn a_tick_built_bar_closes_at_its_boundary_before_the_record_is_applied_and_its_
     let mut bars: Vec<Bar> = Vec::new();
     let run = play(&trades(), &tape, |engine, call| match call {
         Call::Start => {
-            engine.subscribe_bars(0, 0, 10, Some(BarPrice::Trade)).unwrap();
+            engine
+                .subscribe_bars(0, 0, Ends::Every(10), Some(BarPrice::Trade))
+                .unwrap();
         }
         Call::Bar(series) => {
             assert_eq!(engine.exchange.markets[0].last_price, Some(engine.record().a));
@@ -469,10 +472,14 @@ fn bar_closes_at_one_time_go_by_order_of_subscription_and_a_bar_record_is_a_bar_
     text.bar_lengths = vec![BAR];
     let run = play(&text, &[trade(5, 5, 1), bar(30, [5, 6, 4, 5])], |engine, call| {
         if call == Call::Start {
-            engine.subscribe_bars(0, 0, 10, Some(BarPrice::Trade)).unwrap();
-            engine.subscribe_bars(0, 0, 5, Some(BarPrice::Trade)).unwrap();
-            engine.subscribe_bars(0, 0, BAR, None).unwrap();
-            assert!(engine.subscribe_bars(0, 0, 0, None).is_err());
+            engine
+                .subscribe_bars(0, 0, Ends::Every(10), Some(BarPrice::Trade))
+                .unwrap();
+            engine
+                .subscribe_bars(0, 0, Ends::Every(5), Some(BarPrice::Trade))
+                .unwrap();
+            engine.subscribe_bars(0, 0, Ends::Every(BAR), None).unwrap();
+            assert!(engine.subscribe_bars(0, 0, Ends::Every(0), None).is_err());
         }
     });
     assert_eq!(

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use replay_core::arith::pow10;
+use replay_core::counted_bars::Rule;
 use replay_core::event::ABSENT;
 use replay_core::order::{OrderRequest, OrderType, Side, TimeInForce, TriggerBy};
 use replay_core::record::BarPrice;
+use replay_core::series::Ends;
 
 use crate::cell::Shared;
 use crate::numbers::{optional_raw, to_raw};
@@ -343,10 +345,19 @@ impl Desk {
         }))
     }
 
-    /// A series of time bars: the feed's own where it carries that length, else built from its ticks.
-    #[pyo3(signature = (symbol, length_ns, price=None))]
-    fn bars(&self, py: Python<'_>, symbol: &str, length_ns: i64, price: Option<&str>) -> PyResult<Series> {
+    /// A series of bars: of a length, the feed's own where it carries that one; else built from its ticks by a rule.
+    #[pyo3(signature = (symbol, length_ns=None, price=None, rule=None, number=None))]
+    fn bars(
+        &self,
+        py: Python<'_>,
+        symbol: &str,
+        length_ns: Option<i64>,
+        price: Option<&str>,
+        rule: Option<&str>,
+        number: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Series> {
         let instrument = self.instrument(symbol)?;
+        let ends = self.ends(instrument, length_ns, rule, number)?;
         let price = match price {
             None => None,
             Some("trade") => Some(BarPrice::Trade),
@@ -361,7 +372,7 @@ impl Desk {
         };
         let mut engine = self.cell.borrow_mut(py)?;
         let index = engine
-            .subscribe_bars(self.strategy, instrument, length_ns, price)
+            .subscribe_bars(self.strategy, instrument, ends, price)
             .map_err(refused)?;
         Ok(Series {
             cell: Arc::clone(&self.cell),
@@ -377,6 +388,37 @@ impl Desk {
             cell: Arc::clone(&self.cell),
             strategy: self.strategy,
         }
+    }
+}
+
+impl Desk {
+    /// When bars end: after a length, or by a rule with its number, which is a count, a size, a value or a price.
+    fn ends(
+        &self,
+        instrument: u32,
+        length_ns: Option<i64>,
+        rule: Option<&str>,
+        number: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Ends> {
+        let (rule, number) = match (length_ns, rule, number) {
+            (Some(length_ns), None, None) => return Ok(Ends::Every(length_ns)),
+            (None, Some(rule), Some(number)) => (rule, number),
+            _ => return Err(PyValueError::new_err("bars have a length, or a rule and its number")),
+        };
+        let one = &self.names.setup.instruments[instrument as usize];
+        let raw = |decimals: u32| to_raw(number, decimals, rule, &one.symbol);
+        Ok(Ends::By(match rule {
+            "ticks" => Rule::Ticks(raw(0)?),
+            "volume" => Rule::Volume(raw(one.size_decimals)?),
+            "value" => Rule::Value(raw(one.price_decimals)? as i128 * pow10(one.size_decimals)),
+            "range" => Rule::Range(raw(one.price_decimals)?),
+            "renko" => Rule::Renko(raw(one.price_decimals)?),
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "rule {other:?} is unknown: choose ticks, volume, value, range or renko"
+                )))
+            }
+        }))
     }
 }
 

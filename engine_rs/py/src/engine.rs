@@ -495,7 +495,7 @@ impl Engine {
                 call: Call::Bar(series),
                 ..
             } => {
-                let bar = core.series.last_bar(series).expect("a bar was closed");
+                let bar = core.series.called_bar();
                 self.bar.get().set(core.series.instrument(series), bar);
             }
             _ => {}

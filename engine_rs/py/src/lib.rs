@@ -30,6 +30,11 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<desk::Position>()?;
     module.add_class::<series::Series>()?;
     module.add_class::<series::Indicator>()?;
+    module.add_class::<series::Adx>()?;
+    module.add_class::<series::Bollinger>()?;
+    module.add_class::<series::Donchian>()?;
+    module.add_class::<series::Macd>()?;
+    module.add_class::<series::Stochastic>()?;
     module.add_class::<views::Quote>()?;
     module.add_class::<views::Trade>()?;
     module.add_class::<views::Bar>()?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cell::Shared;
 use crate::desk::{Account, Desk, Position, Random};
-use crate::series::{Indicator, Series};
+use crate::series::{Adx, Bollinger, Donchian, Indicator, Macd, Series, Stochastic};
 use crate::views::{Bar, BarContent, Fill, Names, Order, OrderUpdate, Quote, Trade};
 
 /// A hash of the sources whose types a snapshot holds: bytes of another build are not read.
@@ -38,6 +38,11 @@ struct EngineState {
 enum Frozen {
     Series { index: u32, instrument: u32 },
     Indicator(u32),
+    Macd(u32),
+    Bollinger(u32),
+    Donchian(u32),
+    Adx(u32),
+    Stochastic(u32),
     Position { strategy: u32, instrument: u32 },
     Account,
     Random(u32),
@@ -133,6 +138,21 @@ pub fn freeze(cell: &Shared, views: &CallViews<'_>, handle: &Bound<'_, PyAny>) -
     } else if let Ok(indicator) = handle.cast::<Indicator>() {
         same(&indicator.get().cell)?;
         Frozen::Indicator(indicator.get().index)
+    } else if let Ok(lines) = handle.cast::<Macd>() {
+        same(&lines.get().0.cell)?;
+        Frozen::Macd(lines.get().0.index)
+    } else if let Ok(lines) = handle.cast::<Bollinger>() {
+        same(&lines.get().0.cell)?;
+        Frozen::Bollinger(lines.get().0.index)
+    } else if let Ok(lines) = handle.cast::<Donchian>() {
+        same(&lines.get().0.cell)?;
+        Frozen::Donchian(lines.get().0.index)
+    } else if let Ok(lines) = handle.cast::<Adx>() {
+        same(&lines.get().0.cell)?;
+        Frozen::Adx(lines.get().0.index)
+    } else if let Ok(lines) = handle.cast::<Stochastic>() {
+        same(&lines.get().0.cell)?;
+        Frozen::Stochastic(lines.get().0.index)
     } else if let Ok(position) = handle.cast::<Position>() {
         let position = position.get();
         same(&position.cell)?;
@@ -200,6 +220,11 @@ pub fn thaw(
         )?
         .into_any(),
         Frozen::Indicator(index) => Py::new(py, Indicator { cell, index })?.into_any(),
+        Frozen::Macd(index) => Py::new(py, Macd(Indicator { cell, index }))?.into_any(),
+        Frozen::Bollinger(index) => Py::new(py, Bollinger(Indicator { cell, index }))?.into_any(),
+        Frozen::Donchian(index) => Py::new(py, Donchian(Indicator { cell, index }))?.into_any(),
+        Frozen::Adx(index) => Py::new(py, Adx(Indicator { cell, index }))?.into_any(),
+        Frozen::Stochastic(index) => Py::new(py, Stochastic(Indicator { cell, index }))?.into_any(),
         Frozen::Position { strategy, instrument } => Py::new(
             py,
             Position {
