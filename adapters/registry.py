@@ -42,7 +42,9 @@ BUILT_IN = {
     "replay.controls": {"kafka": "replay.adapters.kafka.control:open_control"},
     "replay.groups": {"kafka": "replay.adapters.kafka.group:open_group"},
     "replay.formats": {
+        "feather": "replay.adapters.formats.feather:FORMAT",
         "histdata": "replay.adapters.formats.histdata:FORMAT",
+        "parquet": "replay.adapters.formats.parquet:FORMAT",
         "tardis": "replay.adapters.formats.tardis:FORMAT",
         "truefx": "replay.adapters.formats.truefx:FORMAT",
         "yahoo": "replay.adapters.formats.yahoo:FORMAT",

@@ -67,12 +67,14 @@ def build() -> App:
     app.command(
         "replay.cli.ctl:ctl", name="ctl", help="Command a running session: pause, resume, cancel-all, flatten, stop."
     )
-    data = App(name="data", help="Convert, describe and show market data.", help_format="plaintext")
+    data = App(name="data", help="Convert, describe, show, check and cut market data.", help_format="plaintext")
     data.command(
-        "replay.cli.data:convert", name="convert", help="Convert CSV, NDJSON and captures to tapes, tapes to CSV."
+        "replay.cli.data:convert", name="convert", help="Convert files of many formats to tapes, Parquet and CSV."
     )
-    data.command("replay.cli.data:info", name="info", help="Describe tapes: what they hold, and what is odd in it.")
-    data.command("replay.cli.data:head", name="head", help="Print the first records of a tape.")
+    data.command("replay.cli.data:info", name="info", help="Describe files: what they hold, and what is odd in a tape.")
+    data.command("replay.cli.data:head", name="head", help="Print the first records of a file.")
+    data.command("replay.cli.data:check", name="check", help="Look for what is wrong with data; 1 if anything is.")
+    data.command("replay.cli.data:sample", name="sample", help="Cut a part out of files, by records or times.")
     app.command(data)
     sessions = App(name="sessions", help="List, show and remove paper sessions.", help_format="plaintext")
     sessions.command("replay.cli.sessions:list_sessions", name="list", help="List sessions and what they are doing.")

@@ -8,14 +8,16 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from replay.data.check import Checked, check
 from replay.data.describe import TapeHead, TapeInfo, head, info, tape_info
 from replay.data.market import ProgressCall, is_synthetic_tape, synthetic_tape
 from replay.data.plan import Asked, make_plan
-from replay.data.sinks import CsvSink, TapeSink
+from replay.data.sinks import CsvSink, FormatSink, TapeSink, sink_of
+from replay.data.window import Window, window_of
 from replay.errors import UsageError
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Feed
@@ -23,13 +25,17 @@ from replay.feeds.merge import merge
 from replay.feeds.tape import TapeHeader
 
 __all__ = [
+    "Checked",
     "Conversion",
     "TapeHead",
     "TapeInfo",
+    "Window",
+    "check",
     "convert",
     "head",
     "info",
     "is_synthetic_tape",
+    "sample",
     "synthetic_tape",
     "tape_info",
 ]
@@ -61,7 +67,8 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
         if self.rounded:
             lines.append(f"  rounded: {self.rounded:,} numbers")
         for reason, count in self.dead.items():
-            lines.append(f"  dead: {count:,} rows, {reason} (in {self.dead_letters})")
+            kept = f" (in {self.dead_letters})" if self.dead_letters else ""
+            lines.append(f"  dead: {count:,} rows, {reason}{kept}")
         return "\n".join(lines)
 
 
@@ -86,9 +93,10 @@ def convert(
     price: Literal["trade", "bid", "ask", "mid"] = "trade",
     clock_offset: str = "0s",
     dead_letters: str | Path | None = None,
+    window: Window | None = None,
     progress: ProgressCall | None = None,
 ) -> Conversion:
-    """Convert files to a tape (`.npy`), or to the CSV (`.csv`, `.csv.gz`) of one kind of records; several are merged.
+    """Convert files to a tape (`.npy`, `.parquet`), or to the CSV (`.csv`, `.csv.gz`) of one kind; several are merged.
 
     What no option says is guessed from names and first rows, and listed in the result; decimals are found by reading
     the files once before.
@@ -105,6 +113,7 @@ def convert(
     decimals: `2,8` of price and size, or `BTCUSDT=2,8`.
     excess_decimals, delimiter, sizes, price, clock_offset: as in the run file.
     dead_letters: the file for rows that give no record; by default beside the destination, and only if there are any.
+    window: the only records that are written, by their number or their time; with it, dead letters are only counted.
     """
     begun_ns = clock.perf_counter_ns()
     destination = Path(destination)
@@ -134,14 +143,12 @@ def convert(
     )
     if any(Path(text).resolve() == destination.resolve() for text in sources):
         raise UsageError(f"{destination} is both a source and the destination", remedy="write to another file")
-    sink = (
-        TapeSink(destination, feed, plan) if destination.suffix == ".npy" else CsvSink(destination, feed, plan, records)
-    )
+    sink = sink_of(destination, feed, plan, records)
     try:
-        with DeadLetterWriter(letters_path) as letters:
-            header, written = _write(feed, sink, letters, progress)
+        with DeadLetterWriter(letters_path if window is None else None) as letters:
+            header, written = _write(feed, sink, letters, window, progress)
     finally:
-        if letters_path.stat().st_size == 0:
+        if letters_path.exists() and letters_path.stat().st_size == 0:
             letters_path.unlink()
     counters = feed.counters()
     return Conversion(
@@ -151,7 +158,7 @@ def convert(
         records=counters.get("records", 0),
         written=written,
         dead=dict(letters.counts),
-        dead_letters=str(letters_path) if letters.counts else None,
+        dead_letters=str(letters_path) if letters.counts and window is None else None,
         left_out={
             name.removeprefix("ignored_"): count for name, count in counters.items() if name.startswith("ignored_")
         },
@@ -161,14 +168,39 @@ def convert(
     )
 
 
+def sample(
+    sources: Sequence[str | Path],
+    destination: str | Path,
+    *,
+    rows: str | None = None,
+    first: str | None = None,
+    until: str | None = None,
+    **reading: Any,
+) -> Conversion:
+    """Cut a part out of files: `rows` as `100:200`, `:50`, `1000:` (numbers of records from 0), and times first..until.
+
+    Times are those of receipt, in RFC 3339 or as dates in UTC. `reading` is as for `convert`, whose formats it writes.
+    """
+    return convert(sources, destination, window=window_of(rows, first, until), **reading)
+
+
 def _write(
-    feed: Feed, sink: TapeSink | CsvSink, letters: DeadLetterWriter, progress: ProgressCall | None
+    feed: Feed,
+    sink: TapeSink | CsvSink | FormatSink,
+    letters: DeadLetterWriter,
+    window: Window | None,
+    progress: ProgressCall | None,
 ) -> tuple[TapeHeader, int]:
     written = 0
     try:
+        first = 0
         for batch in feed.batches():
-            written += sink.append(batch.records)
+            records = batch.records if window is None else window.part(batch.records, first)
+            first += len(batch.records)
+            written += sink.append(records)
             letters.write(batch.dead)
+            if window is not None and window.is_past(first):
+                break
             if progress is not None and len(batch.records):
                 progress(written, feed.header.rows, int(batch.records["ts_recv"][-1]))
         return sink.close(), written

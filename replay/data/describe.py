@@ -11,6 +11,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from replay.data import guess
+from replay.data.plan import Asked, make_plan
+from replay.data.sinks import listed_as_numbered
 from replay.data.survey import FileInfo, first_lines, survey
 from replay.errors import UsageError
 from replay.feeds.tape import KIND_NAMES, TapeHeader, load
@@ -137,16 +140,34 @@ def tape_info(path: str | Path) -> TapeInfo:
     )
 
 
-def head(path: str | Path, rows: int = 10) -> TapeHead:
-    """Return the first records of a tape as text: times, symbol, kind, values; or the first lines of a text file."""
+def head(path: str | Path, rows: int = 10, asked: Asked | None = None, run: str | Path | None = None) -> TapeHead:
+    """Return the first records of a tape, or of a file of a format, as text: times, symbol, kind, values.
+
+    Of other text it is the first lines, unless a run file says how they are read. asked: how the file is read.
+    """
     path = Path(path)
     if rows < 0:
         raise UsageError(f"rows must be 0 or more, not {rows}")
     if path.suffix != ".npy":
-        return TapeHead(path=str(path), rows=[[line] for line in first_lines(path, min(rows, _HEAD_ROWS_MAX))])
+        if run is None and not guess.is_data_format((asked or Asked()).format or guess.format_of(path)):
+            return TapeHead(path=str(path), rows=[[line] for line in first_lines(path, min(rows, _HEAD_ROWS_MAX))])
+        return _read_head(path, min(rows, _HEAD_ROWS_MAX), asked or Asked(), run)
     tape = load(path)
     shown = tape.records[: min(rows, _HEAD_ROWS_MAX)]
     return TapeHead(path=str(path), rows=[_described(record, tape.header) for record in shown])
+
+
+def _read_head(path: Path, rows: int, asked: Asked, run: str | Path | None) -> TapeHead:
+    """Read a file as far as its first records."""
+    plan = make_plan([path], run, asked)
+    (feed,) = plan.feeds()
+    header = listed_as_numbered(feed, plan)
+    shown: list[list[str]] = []
+    for batch in feed.batches():
+        shown += [_described(record, header) for record in batch.records[: rows - len(shown)]]
+        if len(shown) >= rows:
+            break
+    return TapeHead(path=str(path), rows=shown)
 
 
 def _described(record: Any, header: TapeHeader) -> list[str]:

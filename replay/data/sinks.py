@@ -1,6 +1,6 @@
-"""Files that records are written to: tapes, and CSV of one kind of records.
+"""Files that records are written to: tapes, CSV of one kind of records, and formats that plug in.
 
-May not live here: which records, and formats that plug in (adapters).
+May not live here: which records are written, and how a format that plugs in does it (adapters).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from replay.data import guess
 from replay.data.plan import Plan
 from replay.errors import JournalError, UsageError, choose
 from replay.feeds.feed import Feed
+from replay.feeds.format import WritableFormat, Writer
 from replay.feeds.tape import KIND_NAMES, TapeHeader, TapeInstrument, TapeWriter
 from replay.records import Kind, as_bytes, empty
 
@@ -29,7 +30,7 @@ class TapeSink:
     """Writes records to a tape."""
 
     def __init__(self, path: Path, feed: Feed, plan: Plan) -> None:
-        self._writer = TapeWriter(path, _listed_as_numbered(feed, plan))
+        self._writer = TapeWriter(path, listed_as_numbered(feed, plan))
 
     def append(self, records: NDArray[Any]) -> int:
         """Write records; return how many."""
@@ -49,10 +50,8 @@ class CsvSink:
     """Writes the records of one kind to CSV, compressed if the name ends in .gz."""
 
     def __init__(self, path: Path, feed: Feed, plan: Plan, records: guess.RowKind | None) -> None:
-        if not path.name.lower().endswith((".csv", ".csv.gz")):
-            raise UsageError(f"{path.name!r} says no format to write", remedy="end it with .npy, .csv or .csv.gz")
         self._path = path
-        self._header = _listed_as_numbered(feed, plan)
+        self._header = listed_as_numbered(feed, plan)
         self._kind = self._chosen(records)
         self._instruments = msgspec.json.encode(
             [
@@ -129,7 +128,44 @@ class CsvSink:
         return kinds[0]
 
 
-def _listed_as_numbered(feed: Feed, plan: Plan) -> TapeHeader:
+class FormatSink:
+    """Writes records in a format that plugs in."""
+
+    def __init__(self, path: Path, feed: Feed, plan: Plan, written: WritableFormat) -> None:
+        self._header = listed_as_numbered(feed, plan)
+        self._writer: Writer = written.writer(path, self._header)
+
+    def append(self, records: NDArray[Any]) -> int:
+        """Write records; return how many."""
+        return self._writer.append(records)
+
+    def close(self) -> TapeHeader:
+        """Finish the file and describe it."""
+        self._writer.close()
+        return self._header
+
+    def abandon(self) -> None:
+        """Throw the file away."""
+        self._writer.abandon()
+
+
+def sink_of(path: Path, feed: Feed, plan: Plan, records: guess.RowKind | None) -> TapeSink | CsvSink | FormatSink:
+    """Begin the file that a path names by its suffix. Raises UsageError where nothing writes such a file."""
+    name = path.name.lower()
+    if name.endswith(".npy"):
+        return TapeSink(path, feed, plan)
+    if name.endswith((".csv", ".csv.gz")):
+        return CsvSink(path, feed, plan, records)
+    registry = import_module("replay.adapters.registry")
+    writable = [one for one in map(registry.format_named, registry.format_names()) if isinstance(one, WritableFormat)]
+    for one in writable:
+        if name.endswith(tuple(one.suffixes)):
+            return FormatSink(path, feed, plan, one)
+    suffixes = [".npy", ".csv", ".csv.gz", *(suffix for one in writable for suffix in one.suffixes)]
+    raise UsageError(f"{path.name!r} says no format to write", remedy=f"end it with one of {', '.join(suffixes)}")
+
+
+def listed_as_numbered(feed: Feed, plan: Plan) -> TapeHeader:
     """List the instruments in the order of the records' indexes; venues only where a run file named them."""
     known = {entry.symbol: entry for entry in feed.header.instruments}
     listed = []
