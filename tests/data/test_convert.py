@@ -185,7 +185,7 @@ def test_what_cannot_be_converted_says_why_and_leaves_nothing(tmp_path: Path) ->
     with pytest.raises(UsageError, match="nothing to convert"):
         data.convert([], tmp_path / "x.npy")
     with pytest.raises(UsageError, match="says no format to write"):
-        data.convert([path], tmp_path / "x.parquet")
+        data.convert([path], tmp_path / "x.xlsx")
     with pytest.raises(UsageError, match="both a source and the destination"):
         data.convert([path], path)
     with pytest.raises(ConfigError, match="no unit of time"):
