@@ -341,7 +341,7 @@ def test_data_commands_convert_describe_and_show(folder: Path) -> None:
         (["convert", "data/bars.csv", "x.npy", "--records", "bars"], "--records"),
         (["info"], "there is nothing to describe"),
         (["info", "data/none.npy"], "there is no such file"),
-        (["head"], "TAPE"),
+        (["head"], "FILE"),
         (["nonsense"], "nonsense"),
     ],
 )
