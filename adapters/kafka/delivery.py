@@ -93,14 +93,7 @@ class Delivery:
 
     async def open(self) -> None:
         """Make the producer; afterwards `tails` is what the partitions hold for sure."""
-        while True:
-            try:
-                await self._connect()
-                return
-            except (KafkaError, OSError, TimeoutError) as error:
-                self._judge(error)
-                await self._connect_patiently(error)
-                return
+        await self._connect_patiently()
 
     async def send(self, parcel: Parcel) -> None:
         """Send a frame behind those before; waits while too many are under way.
@@ -141,12 +134,7 @@ class Delivery:
             await asyncio.gather(*[await self._give(self._mark(number, tail)) for number, tail in before.items()])
         self.tails = await read_frame_tails(self.address, self._kafka)
 
-    async def _connect_patiently(self, error: BaseException) -> None:
-        self._log.warning(
-            "frames are not acknowledged: the publisher looks at the topic's end and goes on when it can",
-            topic=str(self.address),
-            error=f"{type(error).__name__} {error}".strip(),
-        )
+    async def _connect_patiently(self) -> None:
         limit_s = time.monotonic() + self.patience_s
         waits = iter(RETRY_S)
         while True:
@@ -166,18 +154,23 @@ class Delivery:
             if time.monotonic() > limit_s or self._is_stopping():
                 raise self._failed(error) from None
             await asyncio.sleep(next(waits, RETRY_S[-1]))
-        self._log.info("the publisher goes on", topic=str(self.address), frames=len(self._pending))
 
     async def _recover(self, error: BaseException) -> None:
         """Send what the partitions lack of the frames that are not acknowledged."""
         while True:
             self._judge(error)
-            await self._connect_patiently(error)
+            self._log.warning(
+                "frames are not acknowledged: the publisher looks at the topic's end and goes on when it can",
+                topic=str(self.address),
+                error=f"{type(error).__name__} {error}".strip(),
+            )
+            await self._connect_patiently()
             self._pending = deque(parcel for parcel in self._pending if self._is_lacking(parcel))
             self._check_order()
             try:
                 for parcel in list(self._pending):
                     await self._hand_over(parcel)
+                self._log.info("the publisher goes on", topic=str(self.address), frames=len(self._pending))
                 return
             except KafkaError as again:
                 error = again

@@ -5,6 +5,8 @@ May not live here: how messages become records (frames, messages), their order (
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +20,14 @@ from replay.adapters.kafka.bounds import Bound, Held, Span, check_held, resolve
 from replay.adapters.kafka.deadletters import DeadLetterTopic
 from replay.adapters.kafka.frames import FrameIntake, Intake, IntakeCounters, place_of_message
 from replay.adapters.kafka.partitions import Order, PartitionMerge, PartitionPlace, TopicPlace
-from replay.adapters.kafka.reader import ReaderCounters, TopicReader
+from replay.adapters.kafka.reader import WATCH_SECONDS, ReaderCounters, TopicReader
 from replay.adapters.kafka.wire import BadFrame, Frame, Table, decode, is_frame
 from replay.adapters.live import Stamper
 from replay.adapters.text import header_of
 from replay.errors import ConfigError, DataError, NothingYet, UsageError
 from replay.feeds.feed import Batch, DeadLetter, ReceiveTime
 from replay.feeds.tape import TapeHeader
+from replay.logs import logger
 from replay.measures import Measure
 
 if TYPE_CHECKING:
@@ -113,6 +116,8 @@ class KafkaFeed:
         self._found = found
         self._reading = ReaderCounters()
         self._intake = IntakeCounters()
+        self._said_silent: set[int] = set()
+        self._log = logger("kafka")
 
     # -- Feed
 
@@ -156,9 +161,8 @@ class KafkaFeed:
         merge = PartitionMerge(self._order(), {int(number): at for number, at in place.partitions.items()}, place.seq)
         intake = self._make_intake(place)
         stamper = Stamper() if self.receive_time == "stamp" else None
-        letters = DeadLetterTopic(self._source.spec.dead_letters, self._source.spec.kafka, self._source.address)
-        async with self._source.reader(self._reading) as reader, letters:
-            await self._check(reader, place)
+        async with contextlib.AsyncExitStack() as held:
+            reader, letters = await self._connect(held, place)
             reader.seek({part.number: part.next_offset for part in merge.parts.values()})
             if self.live:
                 reader.start_watch()
@@ -166,6 +170,7 @@ class KafkaFeed:
             while True:
                 dead, halt = await _read_on(reader, merge, intake)
                 await letters.send(dead)
+                self._note_silent(merge)
                 records = merge.take()
                 if stamper is not None and len(records):
                     records = records.copy()
@@ -178,6 +183,40 @@ class KafkaFeed:
                     raise halt
                 if merge.is_done:
                     return
+
+    async def _connect(self, held: contextlib.AsyncExitStack, place: TopicPlace) -> tuple[TopicReader, DeadLetterTopic]:
+        """Connect to the topics; where the feed is live, a broker that has gone since it was opened is waited for."""
+        spec = self._source.spec
+        while True:
+            reader = self._source.reader(self._reading)
+            letters = DeadLetterTopic(spec.dead_letters, spec.kafka, self._source.address)
+            async with contextlib.AsyncExitStack() as opened:
+                try:
+                    await opened.enter_async_context(reader)
+                    await opened.enter_async_context(letters)
+                    await self._check(reader, place)
+                except DataError as error:
+                    if not self.live or error.reason != "unreachable":
+                        raise
+                    reader.heard(None)
+                else:
+                    held.push_async_exit(opened.pop_all())
+                    return reader, letters
+            await asyncio.sleep(WATCH_SECONDS)
+
+    def _note_silent(self, merge: PartitionMerge) -> None:
+        """Have a partition that is silent hold the others back no longer, where nothing else bounds that."""
+        if not self.live or merge.order != "time":
+            return
+        silent = frozenset(self._reading.silent(self._source.spec.idle.ns / 1e9))
+        for number in sorted(silent - merge.silent - self._said_silent):
+            self._said_silent.add(number)
+            self._log.warning(
+                "a partition is silent: the others wait for it no longer",
+                topic=str(self._source.address),
+                partition=number,
+            )
+        merge.silent = silent
 
     def _order(self) -> Order:
         if self.receive_time == "stamp":
@@ -222,6 +261,7 @@ class KafkaFeed:
     async def _check(self, reader: TopicReader, place: TopicPlace) -> None:
         """Raise DataError where the broker no longer has what a cursor asks for."""
         held = await reader.held()
+        reader.heard({number: has.limit for number, has in held.items()})
         for number, at in place.partitions.items():
             has = held[int(number)]
             check_held(str(self._source.address), int(number), at.offset, at.limit, has)

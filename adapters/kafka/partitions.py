@@ -4,7 +4,7 @@ May not live here: decoding of messages and talk with the broker.
 
 Records have keys that never go down within a partition. Our own frames have the sequence numbers of their publisher,
 dense over the whole topic; the messages of others have the largest receive time so far. A partition's watermark says
-that no record with a smaller key will follow in it.
+that no record with a smaller key will follow in it. By time, one that is silent for long is no longer waited for.
 """
 
 from __future__ import annotations
@@ -128,6 +128,8 @@ class PartitionMerge:
         }
         self.next_key = seq
         """Of our own frames: everything below it has been given."""
+        self.silent: frozenset[int] = frozenset()
+        """Partitions that the others no longer wait for; what they give later may come behind its time."""
 
     def hungry(self) -> list[int]:
         """List the partitions to read on."""
@@ -194,8 +196,10 @@ class PartitionMerge:
         return joined([piece.records for piece in pieces])
 
     def _safe_key(self) -> int | None:
-        """Return the key below which nothing more can come; None if nothing more comes at all."""
-        open_marks = [part.watermark for part in self.parts.values() if not part.is_ended]
+        """Return the key below which nothing more is waited for; None if nothing more is at all."""
+        open_marks = [
+            part.watermark for part in self.parts.values() if not part.is_ended and part.number not in self.silent
+        ]
         if not open_marks:
             return None
         return min(-(2**63) if mark is None else mark for mark in open_marks)

@@ -261,7 +261,11 @@ class _Publisher:
             step = asyncio.ensure_future(anext(source, None))
             if stopped is not None:
                 waiting = asyncio.ensure_future(stopped.wait())
-                await asyncio.wait({step, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({step, waiting}, timeout=_MARK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if not step.done() and not waiting.done():  # it is quiet: no reader need wait for what never comes
+                    for number in self.limits:
+                        await self._send_mark(number, self.place)
+                    await asyncio.wait({step, waiting}, return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
                 if not step.done():
                     step.cancel()

@@ -33,8 +33,12 @@ POLL_MS = 200
 """How long one wait for messages lasts."""
 ANSWER_SECONDS = 10.0
 """How long questions about a topic may take at the start: a topic that is missing is never answered."""
+MISSING_S = 2.0
+"""How long a topic may be missing before it is said to be."""
 WATCH_SECONDS = 1.0
 """How often the watch asks for the ends of the partitions, and how long an answer may take before it is away."""
+AWAY_SECONDS = 0.25
+"""How often it asks a broker that is away."""
 _FETCH_BYTES_MAX = 8 << 20
 _PARTITION_BYTES_MAX = 2 << 20
 
@@ -49,7 +53,14 @@ class ReaderCounters:
     reconnects: int = 0
     next_offset: dict[int, int] = field(default_factory=dict)
     limit_offset: dict[int, int] = field(default_factory=dict)
+    active_s: dict[int, float] = field(default_factory=dict)
+    """By partition, when (on the monotonic clock) it was last not known to have nothing."""
     last_message_ms: dict[int, int] = field(default_factory=dict)
+
+    def silent(self, idle_s: float) -> list[int]:
+        """List the partitions that the broker has had nothing of for so long."""
+        limit_s = time.monotonic() - idle_s
+        return [partition for partition, active_s in self.active_s.items() if active_s < limit_s]
 
     def measures(self, topic: str) -> Iterable[Measure]:
         """Give the series of one topic."""
@@ -143,6 +154,7 @@ class TopicReader:
         for partition, offset in offsets.items():
             self._consumer.seek(self._of(partition), offset)
             self.counters.next_offset[partition] = offset
+            self.counters.active_s[partition] = time.monotonic()
 
     async def poll(self, partitions: Sequence[int], timeout_ms: int = POLL_MS) -> dict[int, list[Any]]:
         """Wait for the next messages of some partitions; {} if none came in time.
@@ -168,6 +180,7 @@ class TopicReader:
         counters.messages += len(found)
         counters.bytes_read += sum([message.serialized_value_size for message in found])
         counters.next_offset[partition] = found[-1].offset + 1
+        counters.active_s[partition] = time.monotonic()
         counters.last_message_ms[partition] = found[-1].timestamp
         highwater = self._consumer.highwater(self._of(partition))
         if highwater is not None:
@@ -224,20 +237,25 @@ class TopicReader:
                 except asyncio.CancelledError:
                     raise
                 except Exception:  # noqa: BLE001 (whatever prevents an answer: the broker is away)
-                    self._heard(None)
+                    self.heard(None)
                     await _closed(watcher)
                     watcher = None
                 else:
-                    self._heard({name.partition: offset for name, offset in ends.items()})
-                await asyncio.sleep(WATCH_SECONDS)
+                    self.heard({name.partition: offset for name, offset in ends.items()})
+                    for partition, limit in self.counters.limit_offset.items():
+                        if await self.position(partition) < limit:
+                            self.counters.active_s[partition] = time.monotonic()
+                await asyncio.sleep(WATCH_SECONDS if self.counters.reachable else AWAY_SECONDS)
         finally:
             await _closed(watcher)
 
-    def _heard(self, ends: dict[int, int] | None) -> None:
-        """Note that the broker answered, or did not; one line for each change."""
+    def heard(self, ends: dict[int, int] | None) -> None:
+        """Note that the broker answered, or did not (None); one line for each change."""
         counters = self.counters
         if ends is not None:
             counters.limit_offset.update(ends)
+        else:  # nobody knows what it would have had
+            counters.active_s = dict.fromkeys(counters.active_s, time.monotonic())
         if counters.reachable == (ends is not None):
             return
         counters.reachable = ends is not None
@@ -266,15 +284,18 @@ class TopicReader:
     async def _find_topic(self) -> int:
         topics: set[str] = set()
         with self._answering():
-            # The metadata of a topic that was just made may lag behind its making.
-            for attempt in range(3):
+            # The metadata of a topic that was just made, or of a broker that has just come back, may lag behind.
+            limit_s = time.monotonic() + MISSING_S
+            while True:
                 # What the consumer's own `topics()` asks for; it keeps the partitions to itself.
                 metadata = await asyncio.wait_for(self._consumer._client.fetch_all_metadata(), ANSWER_SECONDS)
                 topics = metadata.topics()
                 found = metadata.partitions_for_topic(self.address.topic)
                 if found:
                     return len(found)
-                await asyncio.sleep(0.1 * (attempt + 1))
+                if time.monotonic() > limit_s:
+                    break
+                await asyncio.sleep(0.1)
         raise missing_topic(self.address, topics)
 
     def _choose_partitions(self) -> list[int]:

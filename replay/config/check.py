@@ -38,6 +38,9 @@ class Checker:
         self._check_kafka(self.config.kafka, ("kafka",))
         own = [("feed", index, feed.kafka) for index, feed in enumerate(self.config.feed)]
         own += [("sink", index, sink.kafka) for index, sink in enumerate(self.config.sink)]
+        for index, feed in enumerate(self.config.feed):
+            if feed.idle.ns <= 0:
+                raise self.fail("idle must be longer than nothing", "feed", index, "idle", remedy='write idle = "10s"')
         for section, index, kafka in own:
             if kafka is not None:
                 self._check_kafka(kafka, (section, index, "kafka"))

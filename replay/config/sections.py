@@ -201,6 +201,7 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     header: of CSV messages, the names of their columns in order.
     scales: of numbers that are integers on a scale, the field and the decimals: `{ bid = 2 }` reads 12345 as 123.45.
     gaps: what happens where frames are missing: the next record is marked, or the run halts.
+    idle: of a live kafka: feed that keeps its receive times: how long a partition without messages holds others back.
     dead_letters: a topic (kafka://host:port/topic) that also gets the messages that gave no record.
     """
 
@@ -224,6 +225,7 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     header: list[str] = []
     scales: dict[str, Decimals] = {}
     gaps: Literal["mark", "halt"] = "mark"
+    idle: DurationText = DurationText("10s")
     dead_letters: str | None = None
 
     @property

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import time
 from typing import Any
 
 import msgspec
@@ -10,6 +13,7 @@ from kafka.topics import all_records, feed_of
 from modes.market import START_NS
 from support.broker import Broker
 
+from replay.config import DurationText
 from replay.errors import ConfigError, DataError
 from replay.feeds.feed import Batch
 
@@ -38,7 +42,8 @@ def entry(**changed: Any) -> dict[str, Any]:
 
 
 def quote(number: int, **changed: Any) -> dict[str, Any]:
-    data = {"ts": START_NS + number * MS, "b": "100.01", "a": "100.02", "B": "1.5", "A": "2", "junk": [0.1, {"x": 1.5}]}
+    at = START_NS + number * MS
+    data = {"ts": at, "r": at, "b": "100.01", "a": "100.02", "B": "1.5", "A": "2", "junk": [0.1, {"x": 1.5}]}
     return {"s": "BTCUSDT" if number % 2 else "ETHUSDT", "data": {**data, **changed}, "more": None}
 
 
@@ -206,3 +211,54 @@ def test_a_feed_measures_what_it_took_and_how_far_behind_it_is(broker: Broker, t
     assert seen["replay_kafka_feed_dead"] == 0
     assert seen["replay_kafka_feed_broker_reachable"] == 1
     assert set(seen) >= {"replay_kafka_feed_lag_offsets", "replay_kafka_feed_lag_seconds", "replay_kafka_feed_bytes"}
+
+
+async def taken(feed: Any, count: int, cursor: bytes | None = None, seconds: float = 20.0) -> list[Batch]:
+    """Read a live feed until it has given so many records."""
+    batches: list[Batch] = []
+    async with asyncio.timeout(seconds), contextlib.aclosing(feed.batches_async(cursor)) as source:
+        async for batch in source:
+            batches.append(batch)
+            if sum(len(one.records) for one in batches) >= count:
+                break
+    return batches
+
+
+def times_ms(batches: list[Batch]) -> list[int]:
+    return [(int(time_ns) - START_NS) // MS for batch in batches for time_ns in batch.records["ts_recv"]]
+
+
+def test_a_silent_partition_holds_the_others_back_for_a_while_only_and_nothing_of_it_is_lost(
+    broker: Broker, topic: str
+) -> None:
+    name = broker.create_topic(f"{topic}-3", partitions=3)
+
+    def put(numbers: list[int], partition: int) -> None:
+        broker.produce(name, [msgspec.json.encode(quote(n)) for n in numbers], partition=partition)
+
+    put([0, 2, 4], 0)
+    put([1, 3], 1)  # the third partition has never had anything
+    spec = entry(receive={"column": "data.r", "unit": "ns"}, idle=DurationText("1s"))
+    feed = feed_of(f"{broker.uri(name)}?from=earliest", **spec)
+    began_s = time.monotonic()
+    first = asyncio.run(taken(feed, 5))
+    assert time.monotonic() - began_s >= 1.0, "they waited for it"
+    assert times_ms(first) == [0, 1, 2, 3, 4]
+    put([3], 2)  # what comes that late comes behind what was given
+    put([5], 0)
+    rest = asyncio.run(taken(feed, 2, first[-1].cursor))
+    assert times_ms(rest) == [3, 5]
+    cut = next(batch for batch in first if len(batch.records))
+    again = asyncio.run(taken(feed, 7 - len(cut.records), cut.cursor))
+    assert sorted([*times_ms([cut]), *times_ms(again)]) == [0, 1, 2, 3, 3, 4, 5], "nothing is lost, nothing doubled"
+
+
+def test_within_idle_the_order_of_partitions_is_kept(broker: Broker, topic: str) -> None:
+    name = broker.create_topic(f"{topic}-2", partitions=2)
+    spec = entry(receive={"column": "data.r", "unit": "ns"}, idle=DurationText("30s"))
+    feed = feed_of(f"{broker.uri(name)}?from=earliest", **spec)
+    broker.produce(name, [msgspec.json.encode(quote(n)) for n in (0, 2, 4)], partition=0)
+    with pytest.raises(TimeoutError):  # within `idle` nothing is given that the other partition might precede
+        asyncio.run(taken(feed, 1, seconds=2.0))
+    broker.produce(name, [msgspec.json.encode(quote(n)) for n in (1, 3, 5)], partition=1)
+    assert times_ms(asyncio.run(taken(feed, 4))) == [0, 1, 2, 3]

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kafka.topics import publish_tape, save
+from kafka.topics import feed_of, publish_tape, save
 from modes.market import SETTINGS, Busy, market
 from support.broker import Broker
 
 import replay
+from replay.errors import DataError
+from replay.modes import paper_async
 from replay.pipeline.journal import JournalReader
+from replay.pipeline.stop import Stop
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -111,6 +116,7 @@ def test_a_session_goes_on_when_its_broker_comes_back(own_broker: Broker, tmp_pa
         own_broker.start()
         publish_tape(path, uri)
         wait_for(lambda: journaled(folder) >= expected.counts["records"], process)
+        time.sleep(2)  # the watch of the broker asks on its own
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
     finally:
@@ -162,3 +168,39 @@ def test_a_session_whose_next_offset_is_gone_halts_and_its_data_are_untouched(
     assert "are needed, and the broker holds" in output
     after = {entry: entry.read_bytes() for entry in (folder / "journal").iterdir()}
     assert all(after[entry] == content for entry, content in before.items())
+
+
+def test_a_broker_that_dies_between_the_opening_and_the_first_connection_is_waited_for(
+    own_broker: Broker, tmp_path: Path
+) -> None:
+    own_broker.create_topic("ticks")
+    own_broker.create_topic("dead")
+    whole = market(3_000)
+    publish_tape(save(tmp_path / "m.npy", whole), own_broker.uri("ticks"))
+    feed = feed_of(f"{own_broker.uri('ticks')}?from=earliest", dead_letters=own_broker.uri("dead"))
+    own_broker.kill()
+    back = threading.Timer(4.0, own_broker.start)
+    back.start()
+    expected = replay.backtest(Busy, str(tmp_path / "m.npy"), **SETTINGS)
+    stop = Stop()
+
+    def progress(done: int, _total: int | None, _time_ns: int | None) -> None:
+        if done >= expected.counts["records"]:
+            stop.request()
+
+    plan = replay.api.plan(Busy, feed, metrics={"port": 0}, **SETTINGS)
+    result = asyncio.run(paper_async(plan, tmp_path / "session", stop=stop, progress=progress))
+    back.join()
+    assert result.digest == expected.digest
+    told = {measure.name: measure.value for measure in feed.measures()}
+    assert told["replay_kafka_feed_reconnects"] == 1
+    assert told["replay_kafka_feed_broker_reachable"]
+
+
+def test_a_stored_range_whose_broker_is_away_is_an_error(own_broker: Broker, tmp_path: Path) -> None:
+    own_broker.create_topic("ticks")
+    publish_tape(save(tmp_path / "m.npy", market(500)), own_broker.uri("ticks"))
+    feed = feed_of(f"{own_broker.uri('ticks')}?to=latest")
+    own_broker.kill()
+    with pytest.raises(DataError, match=r"no broker answers at 127\.0\.0\.1:\d+\ncheck the address"):
+        list(feed.batches())
