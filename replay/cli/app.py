@@ -59,6 +59,11 @@ def build() -> App:
         "replay.cli.report:report", name="report", help="Write the report of a run: HTML, a picture, or CSV tables."
     )
     app.command(
+        "replay.cli.compare:compare",
+        name="compare",
+        help="Set two runs side by side: configuration, statistics, equity, the first event that differs.",
+    )
+    app.command(
         "replay.cli.publish:publish",
         name="publish",
         help="Send a tape, or any feed, to a Kafka topic; goes on after a crash.",

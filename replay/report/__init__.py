@@ -6,12 +6,24 @@ May not live here: running anything; a report looks at what a run left, and at i
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replay.report.subject import Subject, find_subject, subject_of
 from replay.result.result import Result
 
-__all__ = ["REPORT_FILE", "Subject", "draw_result", "find_subject", "subject_of", "write_report", "write_result_report"]
+if TYPE_CHECKING:
+    from replay.report.comparison import Comparison
+
+__all__ = [
+    "REPORT_FILE",
+    "Subject",
+    "draw_result",
+    "find_subject",
+    "subject_of",
+    "write_comparison",
+    "write_report",
+    "write_result_report",
+]
 
 REPORT_FILE = "report.html"
 """The name of a report in the folder of its run."""
@@ -28,6 +40,13 @@ def write_report(subject: Subject, path: str | Path | None = None) -> Path:
     if path is None:
         path = (subject.folder or Path()) / REPORT_FILE
     return write_page(page("report.html", document_of(subject)), Path(path))
+
+
+def write_comparison(comparison: Comparison, path: str | Path) -> Path:
+    """Write a comparison as one HTML file and give its path; raises as `write_report` does."""
+    from replay.report.html import page, write_page
+
+    return write_page(page("compare.html", comparison.document()), Path(path))
 
 
 def write_result_report(result: Result, path: str | Path) -> Path:

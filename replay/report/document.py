@@ -80,7 +80,7 @@ def document_of(subject: Subject) -> Document:
         first_ns = None if start_ns is None else int(start_ns)
         document.head["days"] = _calendar(daily_returns(equity, start, first_ns), "D")
         document.head["months"] = _calendar(monthly_returns(equity, start, first_ns), "M")
-        add_equity(document, equity, _currency_decimals(result.document, result.currency))
+        add_equity(document, equity, currency_decimals(result.document, result.currency))
     for place, one in enumerate(series):
         if one.is_bars:
             _add_bars(document, place, one)
@@ -181,7 +181,8 @@ def _calendar(returns: CalendarReturns, unit: str) -> list[list[Any]]:
     return [[name, value] for name, value in zip(names, values, strict=True)]
 
 
-def _currency_decimals(document: Mapping[str, Any], currency: str) -> int:
+def currency_decimals(document: Mapping[str, Any], currency: str) -> int:
+    """Give how many decimals a currency of the run has."""
     for row in document["currencies"]:
         if row["name"] == currency:
             return int(row["decimals"])

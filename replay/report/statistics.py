@@ -32,13 +32,14 @@ _COUNTED: dict[str, tuple[str, str, str]] = {
 }
 """What a summary has beyond the registered statistics: label, unit, definition."""
 
-_MAIN = (
+MAIN = (
     *("start_equity", "end_equity", "net_pnl", "gross_pnl", "fees", "total_return", "buy_and_hold_return"),
     *("annualised_return", "annualised_volatility", "sharpe_ratio", "sortino_ratio", "calmar_ratio"),
     *("maximum_drawdown", "longest_drawdown_ns", "value_at_risk", "conditional_value_at_risk"),
     *("orders", "fills", "trades", "win_rate", "profit_factor", "average_trade", "best_trade", "worst_trade"),
     *("time_in_market", "turnover", "periods", "periods_per_year"),
 )
+"""What a report shows first."""
 
 _SIGNED = (
     *("net_pnl", "gross_pnl", "total_return", "annualised_return", "sharpe_ratio", "sortino_ratio", "calmar_ratio"),
@@ -55,12 +56,12 @@ def statistic_groups(values: Values, reasons: Mapping[str, str], currency: str) 
     A row has `key`, `label`, `text` (the value with its unit, or n/a), `reason` where it is n/a, `sign`, `definition`
     and `source`.
     """
-    main = [_row(key, values, reasons, currency) for key in _MAIN if key in values]
+    main = [_row(key, values, reasons, currency) for key in MAIN if key in values]
     at = next((place for place, row in enumerate(main, start=1) if row["key"] == "buy_and_hold_return"), len(main))
     main[at:at] = _alone(values)
     groups = [{"title": "Main", "rows": main}]
     for family, entries in groupby(STATISTICS.values(), key=lambda entry: entry.family):
-        names = [entry.name for entry in entries if entry.name in values and entry.name not in _MAIN]
+        names = [entry.name for entry in entries if entry.name in values and entry.name not in MAIN]
         if names:
             rows = [_row(name, values, reasons, currency) for name in names]
             groups.append({"title": _label(family), "rows": rows})
@@ -72,15 +73,19 @@ def label_of(key: str) -> str:
     return _COUNTED[key][0] if key in _COUNTED else _label(key)
 
 
+def unit_of(key: str) -> str:
+    """Give the unit of a statistic, or of what else a summary has."""
+    if key.startswith(BUY_AND_HOLD_PREFIX):
+        return "percent"
+    if key in _COUNTED:
+        return _COUNTED[key][1]
+    return STATISTICS[key].unit if key in STATISTICS else "number"
+
+
 def text_of(key: str, value: float | None, currency: str = "") -> str:
     """Write the value of a statistic, or of what else a summary has, with its unit; n/a for None."""
-    if key in _COUNTED:
-        unit = _COUNTED[key][1]
-    else:
-        unit = STATISTICS[key].unit if key in STATISTICS else "number"
-    if key.startswith(BUY_AND_HOLD_PREFIX):
-        unit = "percent"
-    text = show(value, unit)
+    unit = unit_of(key)
+    text = f"{value:g}" if key == "periods_per_year" and value is not None else show(value, unit)
     return f"{text} {currency}" if unit == "money" and value is not None and currency else text
 
 

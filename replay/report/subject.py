@@ -5,11 +5,12 @@ May not live here: what a report shows of it, and how.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-from replay.config import load, toml
+from replay.config import RunConfig, load, resolved, toml
 from replay.errors import DataError, ReplayError, UsageError
 from replay.report.prices import PriceCollector, PriceSeries, series_of_marks
 from replay.rerun import tape_of_run, tape_of_session
@@ -17,7 +18,7 @@ from replay.result.projections import RunScales
 from replay.result.result import RESULT_FILE, Result
 from replay.result.tables import Table
 from replay.result.tape import TapeAgain, TapeSource
-from replay.session import SETUP_FILE, is_session, read_manifest
+from replay.session import SETUP_FILE, is_session, read_manifest, stored_config
 from replay.units import format_time
 
 RUN_CONFIG_FILE = "config.toml"
@@ -35,11 +36,22 @@ class Subject:
     """The resolved run file, where it is kept."""
     tape: TapeSource | None = None
     notes: list[str] = field(default_factory=list)
+    config: Callable[[], RunConfig] | None = None
+    """Reads the configuration, where it is kept."""
 
     @property
     def name(self) -> str:
         """The run's folder, or its name where it has none."""
         return self.result.name if self.folder is None else str(self.folder)
+
+    def resolved_configuration(self) -> str | None:
+        """Give the configuration with absolute paths, as comparing needs it; as it is kept where it does not load."""
+        if self.config is None:
+            return self.configuration
+        try:
+            return resolved(self.config())
+        except (ReplayError, OSError):
+            return self.configuration
 
     @cached_property
     def prices(self) -> list[PriceSeries]:
@@ -116,9 +128,9 @@ def subject_of(result: Result) -> Subject:
         return Subject(result, None, None, result.tape)
     if folder.name == EVENTS_FOLDER and is_session(folder.parent):
         return _session_subject(folder.parent, result)
-    if result.tape is not None:
-        return Subject(result, folder, _text(folder / RUN_CONFIG_FILE), result.tape)
-    return Subject(result, folder, _text(folder / RUN_CONFIG_FILE), partial(_run_tape, folder))
+    file = folder / RUN_CONFIG_FILE
+    tape = result.tape or partial(_run_tape, folder)
+    return Subject(result, folder, _text(file), tape, config=partial(load, file) if file.is_file() else None)
 
 
 def _session_subject(folder: Path, result: Result | None = None) -> Subject:
@@ -131,7 +143,14 @@ def _session_subject(folder: Path, result: Result | None = None) -> Subject:
         )
     loaded = result or Result.load(events)
     notes = [f"Paper session {manifest.id}, made {format_time(manifest.created_ns)}."]
-    return Subject(loaded, folder, toml.dump(manifest.config), partial(_session_tape, folder), notes)
+    return Subject(
+        loaded,
+        folder,
+        toml.dump(manifest.config),
+        partial(_session_tape, folder),
+        notes,
+        partial(stored_config, folder),
+    )
 
 
 def _session_tape(folder: Path) -> TapeAgain:

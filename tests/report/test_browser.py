@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from support.browser import Page, find_browser, open_browser
 
-from replay.report import find_subject, write_report
+from replay import modes
+from replay.config import load
+from replay.report import find_subject, write_comparison, write_report
+from replay.report.comparison import Comparison
 
 READY = "document.documentElement?.dataset.ready === 'yes'"
 CHART = "window.replayReport.chart"
@@ -35,7 +38,8 @@ async def shown(made: Path, tmp_path: Path) -> AsyncIterator[Page]:
 
 
 async def test_the_page_draws_all_its_parts_and_asks_for_nothing_else(shown: Page) -> None:
-    assert [address.split(":")[0] for address in shown.requests] == ["file"]
+    # blob: is the page's own chart library, unpacked in memory.
+    assert [address.split(":")[0] for address in shown.requests] == ["file", "blob"]
     assert await shown.run("document.querySelectorAll('#chart .scatterlayer .trace').length") > 6
     assert await shown.run("document.querySelectorAll('#statistics [data-statistic]').length") >= 100
     assert await shown.run("document.querySelectorAll('#months td').length") >= 13
@@ -137,3 +141,24 @@ async def test_it_prints_light_and_with_its_first_trades(shown: Page) -> None:
     pdf = await shown.pdf()
     assert pdf.startswith(b"%PDF") and len(pdf) > 20_000
     assert await shown.run("document.documentElement.dataset.theme") == "dark"
+
+
+async def test_a_comparison_draws_both_runs_and_zooms(made: Path, tmp_path: Path) -> None:
+    modes.backtest(load(made / "run.toml", sets=["strategy.0.params.fast=4"]), out=tmp_path / "other")
+    comparison = Comparison(find_subject(made / "out"), find_subject(tmp_path / "other"))
+    path = write_comparison(comparison, tmp_path / "compare.html")
+    program = find_browser()
+    assert program is not None
+    async with open_browser(program) as page:
+        await page.size(1300, 900)
+        await page.open(path.as_uri())
+        await page.until(READY)
+        assert [address.split(":")[0] for address in page.requests] == ["file", "blob"]
+        assert await page.run("document.querySelectorAll('#chart .scatterlayer .trace').length") == 4
+        assert await page.run("document.querySelectorAll('#changed tr').length") == 2
+        assert await page.run("document.querySelectorAll('#statistics-all tr').length") > 100
+        assert "different from event" in await page.run("document.getElementById('events').textContent")
+        await page.run("(() => { const c = window.replayComparison; const [a, b] = c.range();"
+                       " return c.zoom([a, a + (b - a) / 50]); })()")  # fmt: skip
+        assert await page.run("document.querySelector('#chart').data[0].x.length") < 30
+        assert page.errors == []

@@ -9,7 +9,7 @@ function currentTheme() {
 /** Give the colours of the theme, for charts. */
 function colours() {
   const style = getComputedStyle(document.documentElement);
-  const names = ["paper", "panel", "ink", "quiet", "line", "gain", "loss", "accent"];
+  const names = ["paper", "panel", "ink", "quiet", "line", "gain", "loss", "accent", "second"];
   return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
 
