@@ -93,7 +93,7 @@ def open_plan(plan: Plan, mode: str, *, session: Session | None = None) -> Itera
     headers = [feed.header for feed in feeds]
     merged = merge(feeds)
     trading_start_ns = trading_start(config, merged, session)
-    warmup = open_warmup(config, merged.header, trading_start_ns)
+    warmup = open_warmup(config, merged.header, trading_start_ns, live)
     if warmup is not None and (session is None or session.manifest is None):
         warmup.open()  # later starts open it only if it is not over
     setup = build(config, headers, trading_start_ns=trading_start_ns)
@@ -188,12 +188,24 @@ def trading_start(config: RunConfig, feed: Feed, session: Session | None) -> int
     return feed.header.first_ns + run.warmup.ns
 
 
-def open_warmup(config: RunConfig, header: TapeHeader, trading_start_ns: int | None) -> Warmup | None:
+def open_warmup(
+    config: RunConfig, header: TapeHeader, trading_start_ns: int | None, live: Sequence[Feed] = ()
+) -> Warmup | None:
     """Make the warm-up of a run, where it has one; its feeds are opened when they are needed."""
     if not config.warmup or trading_start_ns is None:
         return None
     limit_ns = trading_start_ns - config.run.warmup.ns
-    return Warmup(lambda: [open_feed(spec, config) for spec in config.warmup], header, limit_ns)
+    specs = [_ending_at(spec, live) for spec in config.warmup]
+    return Warmup(lambda: [open_feed(spec, config) for spec in specs], header, limit_ns)
+
+
+def _ending_at(spec: FeedSpec, live: Sequence[Feed]) -> FeedSpec:
+    """Have a warm-up from what a live feed goes on with end where that begins: nothing comes twice or is left out."""
+    for feed in live:
+        cut = getattr(feed, "cut_before", None)
+        if cut is not None:
+            spec = cut(spec)
+    return spec
 
 
 def engine_classes() -> tuple[type[Engine], type[Sequencer]]:

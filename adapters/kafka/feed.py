@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -153,6 +154,20 @@ class KafkaFeed:
             labels,
         )
         yield Measure("replay_kafka_feed_gaps", "Ranges of sequences that never came", counts.gaps, "counter", labels)
+
+    def cut_before(self, spec: FeedSpec) -> FeedSpec:
+        """Have a warm-up that reads this topic to its end stop where this feed begins; leave any other as it is."""
+        if spec.scheme != "kafka":
+            return spec
+        other = Source.parse(spec, self._source.instruments)
+        mine = self._source.address
+        if (other.address.servers, other.address.topic) != (mine.servers, mine.topic):
+            return spec
+        if other.end is None or other.end.kind != "latest":
+            return spec
+        limits = ",".join(f"{number}:{place.offset}" for number, place in sorted(self._found.places.items()))
+        options = {**other.address.options, "to": limits}
+        return msgspec.structs.replace(spec, uri=f"{other.address}?{urlencode(options, safe=':,')}")
 
     # -- reading
 
