@@ -33,3 +33,20 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+# The longest first, so that no worker is left with one of them at the end.
+_FIRST = ("tests/crash/test_kafka.py", "tests/crash/", "tests/kafka/", "tests/watching/", "tests/snapshots/")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what stays together on a worker, a module or one proof of tests/crash, and in which order all of it goes."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((place for place, prefix in enumerate(_FIRST) if item.nodeid.startswith(prefix)), len(_FIRST))
+
+    items.sort(key=rank)
+    for item in items:
+        module = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(item.nodeid if module.startswith("tests/crash/") else module))
