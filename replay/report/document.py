@@ -57,6 +57,8 @@ def document_of(subject: Subject) -> Document:
         "versions": result.document.get("versions", {}),
         "mode": result.document.get("mode"),
         "counts": result.counts,
+        "open_positions": [_open_position(row) for row in result.open_positions],
+        "open_orders": len(result.open_orders),
         "configuration": subject.configuration,
         "statistics": statistic_groups(stats, result.undefined, result.currency),
         "prices": [_add_prices(document, place, one) for place, one in enumerate(series)],
@@ -187,6 +189,17 @@ def currency_decimals(document: Mapping[str, Any], currency: str) -> int:
         if row["name"] == currency:
             return int(row["decimals"])
     return 8
+
+
+def _open_position(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a position of the engine's last state, numbers as numbers."""
+    price = row.get("average_price")
+    return {
+        "strategy": str(row["strategy"]),
+        "symbol": str(row["symbol"]),
+        "quantity": float(row["quantity"]),
+        "average_price": None if price is None else float(price),
+    }
 
 
 def _text_ns(value: float | None) -> str | None:

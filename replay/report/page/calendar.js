@@ -81,11 +81,14 @@ function drawDays(place, days) {
     marker: { color: rows.map((row) => (values[row] < 0 ? paint.loss : paint.gain)), line: { width: 0 } },
     hovertemplate: "%{x|%Y-%m-%d}: %{y:.4~%}<extra></extra>",
   };
+  const width = printedWidth();
+  const few = known.length <= 14 ? { dtick: 86_400_000, tickformat: "%b %-d<br>%Y" } : {};
   const layout = {
+    autosize: width === null, ...(width === null ? {} : { width, height: 200 }),
     paper_bgcolor: paint.paper, plot_bgcolor: paint.paper, font: { color: paint.ink, size: 12, family: "inherit" },
     margin: { l: 78, r: 12, t: 6, b: 28 }, bargap: 0.15, showlegend: false,
     hoverlabel: { bgcolor: paint.panel, bordercolor: paint.line, font: { color: paint.ink } },
-    xaxis: { type: "date", gridcolor: paint.line, tickfont: { size: 11 }, fixedrange: true },
+    xaxis: { type: "date", gridcolor: paint.line, tickfont: { size: 11 }, fixedrange: true, ...few },
     yaxis: { tickformat: "~%", gridcolor: paint.line, zerolinecolor: paint.quiet, tickfont: { size: 11 }, fixedrange: true },
   };
   return Plotly.react(place, [trace], layout, { responsive: true, displayModeBar: false });

@@ -4,6 +4,7 @@
 const CANDLES_MAX = 400;
 const TRIPS_MAX = 300;
 const FILL_PIXELS = 9;
+const PRINTED_HEIGHT = 460;
 const ROLE_ENTRY = 0, ROLE_EXIT = 1, ROLE_FLIP = 2;
 const PANELS = { price: [0.5, 1], equity: [0.3, 0.47], drawdown: [0.15, 0.27], exposure: [0, 0.12] };
 
@@ -250,7 +251,9 @@ class RunChart {
       domain, title: { text: title, font: { size: 11 }, standoff: 6 }, gridcolor: paint.line, zeroline: false, fixedrange: true,
       automargin: false, tickfont: { size: 11 }, exponentformat: "none", ...more,
     });
+    const width = printedWidth();
     return {
+      autosize: width === null, ...(width === null ? {} : { width, height: PRINTED_HEIGHT }),
       paper_bgcolor: paint.paper, plot_bgcolor: paint.paper, font: { color: paint.ink, size: 12, family: "inherit" },
       margin: { l: 78, r: 12, t: 26, b: 34 }, hovermode: "closest", dragmode: "zoom", uirevision: "same",
       hoverlabel: { bgcolor: paint.panel, bordercolor: paint.line, font: { color: paint.ink }, align: "left" },

@@ -59,7 +59,9 @@ function layout() {
     domain, title: { text: title, font: { size: 11 } }, gridcolor: paint.line, zerolinecolor: paint.line, fixedrange: true,
     tickformat: "~%", tickfont: { size: 11 },
   });
+  const width = printedWidth();
   return {
+    autosize: width === null, ...(width === null ? {} : { width, height: 480 }),
     paper_bgcolor: paint.paper, plot_bgcolor: paint.paper, font: { color: paint.ink, size: 12, family: "inherit" },
     margin: { l: 78, r: 12, t: 26, b: 34 }, hovermode: "x", legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" },
     hoverlabel: { bgcolor: paint.panel, bordercolor: paint.line, font: { color: paint.ink } },

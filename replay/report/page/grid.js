@@ -16,14 +16,12 @@ class Grid {
     this.filter = () => true;
     this.sorting = null;
     this.chosen = null;
-    this.template = headings.map((heading) => `minmax(${heading.width}px, ${heading.width}fr)`).join(" ");
     this.width = headings.reduce((sum, heading) => sum + heading.width, 0);
+    this.printing = false;
     this.head = this.line(element("div", "row head"), headings.map((heading) => heading.title));
     this.body = element("div", "rows");
     this.body.style.position = "relative";
-    this.head.style.minWidth = this.body.style.minWidth = `${this.width}px`;
     place.append(this.head, this.body);
-    this.printing = false;
     this.head.addEventListener("click", (event) => this.sortBy([...this.head.children].indexOf(event.target.closest("div"))));
     this.body.addEventListener("click", (event) => {
       const line = event.target.closest(".row");
@@ -36,8 +34,13 @@ class Grid {
     this.paint();
   }
 
+  /** Give the columns: as wide as they need to be, but on paper no wider than the sheet. */
+  template() {
+    return this.headings.map(({ width }) => `minmax(${this.printing ? 0 : width}px, ${width}fr)`).join(" ");
+  }
+
   line(made, cells, signs = []) {
-    made.style.gridTemplateColumns = this.template;
+    made.style.gridTemplateColumns = this.template();
     made.append(...cells.map((cell, place) => element("div", `${this.headings[place].text ? "text " : ""}${signs[place] || ""}`, cell)));
     return made;
   }
@@ -99,6 +102,8 @@ class Grid {
     const { scrollTop, clientHeight } = this.place;
     let first = Math.max(Math.floor(scrollTop / ROW_PIXELS) - ROWS_AROUND, 0);
     let limit = Math.min(Math.ceil((scrollTop + clientHeight) / ROW_PIXELS) + ROWS_AROUND, this.rows.length);
+    this.head.style.gridTemplateColumns = this.template();
+    this.head.style.minWidth = this.body.style.minWidth = this.printing ? "0" : `${this.width}px`;
     if (this.printing) [first, limit] = [0, Math.min(this.rows.length, PRINTED_ROWS_MAX)];
     this.body.style.height = `${this.rows.length * ROW_PIXELS}px`;
     const lines = [];

@@ -14,7 +14,7 @@ function fillHead() {
   const micros = (text) => Number(BigInt(text) / 1000n);
   if (head.start_ns && head.end_ns) {
     const [from, until] = [micros(head.start_ns), micros(head.end_ns)];
-    byId("span").textContent = `${timeText(from)} to ${timeText(until)} UTC (${durationText(until - from)}) · ${head.currency}`;
+    byId("span").textContent = `${timeText(from).slice(0, 19)} to ${timeText(until).slice(0, 19)} UTC (${durationText(until - from)}) · ${head.currency}`;
   }
   const warn = (text) => byId("notes").append(element("p", "warning", text));
   if (head.interrupted) warn("Interrupted: a partial result.");
@@ -73,6 +73,11 @@ function fillRun() {
     ["Records", number(head.counts.records ?? null, 0)],
     ["Made by", Object.entries(head.versions).map(([name, version]) => `${name} ${version}`).join(", ")],
   ];
+  for (const one of head.open_positions) {
+    const price = one.average_price === null ? "" : ` at ${plain(one.average_price)} on average`;
+    rows.push(["Still held at the end", `${plain(one.quantity)} ${one.symbol}${price} (${one.strategy})`]);
+  }
+  if (head.open_orders) rows.push(["Orders still open at the end", number(head.open_orders, 0)]);
   for (const [name, value] of rows) byId("run").append(element("tr", "", element("td", "", name), element("td", "text wide", value)));
   byId("configuration-details").hidden = !head.configuration;
   byId("configuration").textContent = head.configuration || "";

@@ -13,6 +13,13 @@ function colours() {
   return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
 
+const PRINTED_WIDTH = 960;
+
+/** Say how wide charts are to be drawn: a sheet of paper across while printing, else as wide as their place (null). */
+function printedWidth() {
+  return document.documentElement.dataset.printing ? PRINTED_WIDTH : null;
+}
+
 /** Show a theme and tell those who draw. */
 function showTheme(theme, redraw) {
   document.documentElement.dataset.theme = theme;
@@ -32,6 +39,12 @@ function followTheme(redraw) {
     chosen = currentTheme() === "dark" ? "light" : "dark";
     showTheme(chosen, redraw);
   });
-  addEventListener("beforeprint", () => showTheme("light", redraw));
-  addEventListener("afterprint", () => showTheme(wanted(), redraw));
+  addEventListener("beforeprint", () => {
+    document.documentElement.dataset.printing = "yes";
+    showTheme("light", redraw);
+  });
+  addEventListener("afterprint", () => {
+    delete document.documentElement.dataset.printing;
+    showTheme(wanted(), redraw);
+  });
 }
