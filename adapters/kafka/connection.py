@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -89,7 +90,10 @@ def broker_fault(error: BaseException, address: TopicAddress, kafka: Kafka | Non
             "name the certificate of its authority: [kafka] ca_file; for another host name, connect to the one it "
             "names, or set check_hostname = false",
         )
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+    alerts = [str(cause.reason) for cause in causes if isinstance(cause, ssl.SSLError)]
+    if any("ALERT" in alert and ("CERT" in alert or "UNKNOWN_CA" in alert) for alert in alerts):
+        return _certificate_fault(address, settings, alerts)
+    if alerts:
         return _fault(
             address, f"{address.servers} does not speak TLS as asked", "check [kafka] security and the broker's port"
         )
@@ -113,6 +117,21 @@ def broker_fault(error: BaseException, address: TopicAddress, kafka: Kafka | Non
             "on the broker, allow READ and DESCRIBE, for a sink also WRITE, on the topic",
         )
     return None
+
+
+def _certificate_fault(address: TopicAddress, settings: Kafka, alerts: Sequence[str]) -> ConfigError:
+    """Say what a broker's alert about our certificate means."""
+    if settings.certificate_file is None:
+        return _fault(
+            address,
+            f"{address.servers} asks its clients for a certificate, and none is named",
+            "name yours in [kafka]: certificate_file and key_file, with key_password_env where the key is encrypted",
+        )
+    return _fault(
+        address,
+        f"{address.servers} refuses the certificate in {settings.certificate_file} ({alerts[0].lower()})",
+        "name one in [kafka] certificate_file whose authority the broker trusts and that has not expired",
+    )
 
 
 async def connection_fault(error: BaseException, address: TopicAddress, kafka: Kafka | None) -> ConfigError:
