@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from replay.config import RunConfig, from_mapping, load
 from replay.errors import UsageError
 from replay.feeds.feed import Feed
-from replay.feeds.memory import IN_MEMORY, is_memory_feed, memory_feed
-from replay.feeds.ticks import is_tick
 from replay.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -226,12 +224,16 @@ def _plan_of_run_file(run: RunConfig | str | Path, feed: FeedLike | None) -> Pla
         return Plan(run)
     if feed is None or isinstance(feed, str | os.PathLike):
         return Plan(load(run, feed=None if feed is None else os.fspath(feed)))
+    from replay.feeds.memory import IN_MEMORY
+
     config = load(run, feed=IN_MEMORY)
     return Plan(config, _feeds(_listed(feed), config))
 
 
 def _listed(feed: FeedLike) -> list[FeedLike]:
     """Give several feeds as a list; a list of ticks is one feed."""
+    from replay.feeds.ticks import is_tick
+
     if not isinstance(feed, list | tuple):
         return [feed]
     is_several = bool(feed) and not any(is_tick(one) for one in feed)
@@ -280,6 +282,8 @@ def _venues(
 def _feed_entry(feed: FeedLike, options: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(feed, str | os.PathLike):
         return {"uri": os.fspath(feed), **options}
+    from replay.feeds.memory import IN_MEMORY, is_memory_feed
+
     if is_memory_feed(feed):
         return {"uri": IN_MEMORY, **options}
     if not hasattr(feed, "uri"):
@@ -292,10 +296,11 @@ def _feed_entry(feed: FeedLike, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _feeds(feeds: Sequence[FeedLike], config: RunConfig) -> list[Feed] | None:
     """Make the feeds that a configuration cannot name; None where all of them are paths and URIs."""
-    from replay.opening import open_feed
-
     if all(isinstance(feed, str | os.PathLike) for feed in feeds):
         return None
+    from replay.feeds.memory import is_memory_feed, memory_feed
+    from replay.opening import open_feed
+
     made: list[Feed] = []
     for feed, spec in zip(feeds, config.feed, strict=True):
         if isinstance(feed, str | os.PathLike):
