@@ -37,6 +37,7 @@ __all__ = [
     "Trade",
     "__version__",
     "crc32",
+    "frames_in_line",
     "reasons",
     "records_to_csv",
 ]
@@ -45,6 +46,7 @@ BUILD_PROFILE: Literal["debug", "release"]
 ENGINE_BUILD: str
 
 def crc32(data: ReadableBuffer, value: int = 0, /) -> int: ...
+def frames_in_line(messages: list[bytes], next_seq: int, stream: int, table_hash: bytes) -> tuple[int, int, bytes]: ...
 def reasons() -> list[tuple[int, str, str]]: ...
 
 @final

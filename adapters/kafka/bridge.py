@@ -1,7 +1,7 @@
 """The bridge: asynchronous work done from plain code, on an event loop of its own.
 
-May not live here: anything about Kafka. Where no loop runs, the work is done on the caller's thread: threads would only
-wait for each other's interpreter lock. Where one runs, it is done on a thread of its own.
+May not live here: anything about Kafka. The loop runs on a thread of its own: a broker answers while an item is used,
+and most of the work on both sides is done without the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
+
+from replay.interpreter import quick_switching
 
 T = TypeVar("T")
 
@@ -40,37 +42,12 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def iterate(work: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
-    """Iterate over an asynchronous iterator."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        yield from _iterate_here(work)
-    else:
-        yield from _iterate_on_thread(work)
+    """Iterate over an asynchronous iterator, which runs ahead by a few items on a thread of its own."""
+    with quick_switching():
+        yield from _iterate(work)
 
 
-def _iterate_here(work: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
-    """Run the loop for one item at a time; while an item is used, it stands still."""
-    with asyncio.Runner() as runner:
-        source = work()
-
-        async def following() -> T | None:
-            return await anext(source, None)
-
-        async def close() -> None:
-            closing = getattr(source, "aclose", None)
-            if closing is not None:
-                await closing()
-
-        try:
-            while (item := runner.run(following())) is not None:
-                yield item
-        finally:
-            runner.run(close())
-
-
-def _iterate_on_thread(work: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
-    """Let the work run ahead by a few items on its own thread."""
+def _iterate(work: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
     items: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(QUEUE_MAX)
     stop = threading.Event()
 

@@ -63,9 +63,10 @@ class Piece:
     keys: NDArray[np.int64] | None
     """None: first_key, first_key + 1, ..."""
     offsets: NDArray[np.int64] | None
-    """Of the message of each record; None: all of one."""
+    """Of the message of each record; None: all of one, or of several that only go on from one another."""
     first_key: int
     first_offset: int
+    """Of the message of the first record."""
     watermark: int | None
     """Of the partition before this piece."""
 

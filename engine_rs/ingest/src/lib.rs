@@ -6,6 +6,7 @@ pub mod binance;
 pub mod checksum;
 pub mod csv;
 pub mod error;
+pub mod frames;
 pub mod gunzip;
 pub mod json;
 pub mod layout;

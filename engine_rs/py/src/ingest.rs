@@ -9,7 +9,7 @@ use replay_core::record::{Kind, Record};
 use replay_ingest::layout::{Excess, InstrumentLayout, Layout};
 use replay_ingest::synthetic::SyntheticSpec;
 use replay_ingest::{
-    binance, checksum, csv, gunzip, ndjson, synthetic, write, Counters, IngestError, IngestErrorKind, Output,
+    binance, checksum, csv, frames, gunzip, ndjson, synthetic, write, Counters, IngestError, IngestErrorKind, Output,
 };
 use serde::de::DeserializeOwned;
 
@@ -23,6 +23,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Gunzip>()?;
     module.add_class::<Synthetic>()?;
     module.add_function(wrap_pyfunction!(crc32, module)?)?;
+    module.add_function(wrap_pyfunction!(frames_in_line, module)?)?;
     module.add_function(wrap_pyfunction!(records_to_csv, module)?)
 }
 
@@ -46,6 +47,44 @@ fn crc32(py: Python<'_>, data: &Bound<'_, PyAny>, value: u32) -> PyResult<u32> {
     // SAFETY: the buffer is contiguous and held until the end of the call.
     let bytes = unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
     Ok(checked(py, bytes, value))
+}
+
+/// The records of the first messages, as far as they are frames that follow one another: (frames, records, their bytes).
+///
+/// `messages`: the values of messages. The first frame must begin at `next_seq`, and all must be of the stream and the
+/// table; their checksums are checked and their records copied without the interpreter's lock. The bytes may be longer
+/// than the records.
+#[pyfunction]
+fn frames_in_line<'py>(
+    py: Python<'py>,
+    messages: &Bound<'py, PyList>,
+    next_seq: u64,
+    stream: u64,
+    table_hash: &[u8],
+) -> PyResult<(usize, usize, Bound<'py, PyBytes>)> {
+    let values: Vec<Bound<'py, PyBytes>> = messages
+        .iter()
+        .map_while(|message| message.cast_into::<PyBytes>().ok())
+        .collect();
+    let values: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
+    let line = frames::Line {
+        next_seq,
+        stream,
+        table_hash,
+    };
+    let places = frames::in_line(&values, line);
+    let size: usize = places.iter().map(|place| place.len()).sum();
+    // SAFETY: a new object of `size` bytes, or an error; nobody else knows of it until this function returns, and all that
+    // is told of (`rows`) has been written by then.
+    let (made, out) = unsafe {
+        let made = pyo3::ffi::PyBytes_FromStringAndSize(std::ptr::null(), size as isize);
+        let made = Bound::from_owned_ptr_or_err(py, made)?.cast_into_unchecked::<PyBytes>();
+        let start = pyo3::ffi::PyBytes_AsString(made.as_ptr()).cast::<u8>();
+        (made, std::slice::from_raw_parts_mut(start, size))
+    };
+    let whole = py.detach(|| frames::copy_whole(&values, &places, out));
+    let rows = places[..whole].iter().map(|place| place.len()).sum::<usize>() / size_of::<Record>();
+    Ok((whole, rows, made))
 }
 
 fn checked(py: Python<'_>, data: &[u8], before: u32) -> u32 {
