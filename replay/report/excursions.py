@@ -21,7 +21,12 @@ def excursions(trades: Table, series: Sequence[PriceSeries]) -> tuple[Floats, Fl
 
     The prices of entry and exit count; of bars, those that ended after the entry, with their extremes. NaN where the
     instrument has no price series, or the entry price is not positive. After J. Sweeney, Maximum Adverse Excursion.
+    Where the run noted them itself (in money, columns `mae` and `mfe`), they are those.
     """
+    if "mae" in trades and "mfe" in trades:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            noted = trades["mae"] / trades["entry_value"], trades["mfe"] / trades["entry_value"]
+        return np.where(np.isfinite(noted[0]), noted[0], np.nan), np.where(np.isfinite(noted[1]), noted[1], np.nan)
     adverse, favourable = np.full(len(trades), np.nan), np.full(len(trades), np.nan)
     symbols, sides = trades.raw("symbol"), trades.raw("side")
     assert isinstance(symbols, Words) and isinstance(sides, Words)

@@ -6,7 +6,7 @@ May not live here: what a fill or a round trip is (replay.result).
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -76,21 +76,47 @@ def _fill_rows(subject: Subject) -> Iterator[Sequence[str]]:
 
 
 def _trade_rows(subject: Subject) -> Iterator[Sequence[str]]:
+    scales = _Scales(subject.result.document)
+    names = ("strategy", "symbol", "side", "entry_time", "exit_time", "entry_price", "exit_price", "max_size")
+    yield (*names, "gross", "fees", "net", "currency", "fills", "first_order_id", "last_order_id", "mae", "mfe")
     trades = subject.result.trades
     adverse, favourable = excursions(trades, subject.prices)
-    columns: dict[str, Sequence[str]] = {}
-    formats: dict[str, Callable[[Any], str]] = {"symbol": _word, "strategy": _word, "currency": _word}
+    excursion_texts = [[_plain(value) for value in np.round(one, 8).tolist()] for one in (adverse, favourable)]
+    entries, exits = _times(trades, "entry_time"), _times(trades, "exit_time")
     table = trades.to_dict()
-    for name in trades.columns:
-        if name.endswith("_time"):
-            columns[name] = _times(trades, name)
-        else:
-            write = formats.get(name, _plain)
-            columns[name] = [write(value) for value in table[name]]
-    columns["mae"] = [_plain(value) for value in np.round(adverse, 8).tolist()]
-    columns["mfe"] = [_plain(value) for value in np.round(favourable, 8).tolist()]
-    yield tuple(columns)
-    yield from zip(*columns.values(), strict=True)
+    for row in range(len(trades)):
+        symbol, currency = table["symbol"][row], table["currency"][row]
+        gross, fees = (_exact(table, name, row, scales.ledger_scale(currency)) for name in ("gross", "fees"))
+        yield (
+            _word(table["strategy"][row]),
+            _word(symbol),
+            table["side"][row],
+            entries[row],
+            exits[row],
+            _plain(table["entry_price"][row]),
+            _plain(table["exit_price"][row]),
+            scales.rounded_size(table["max_size"][row], symbol),
+            "" if gross is None else f"{gross:f}",
+            "" if fees is None else f"{fees:f}",
+            "" if gross is None or fees is None else f"{gross - fees:f}",
+            _word(currency),
+            *(str(table[name][row]) for name in ("fills", "first_order_id", "last_order_id")),
+            *(texts[row] for texts in excursion_texts),
+        )
+
+
+def _exact(table: Mapping[str, Sequence[Any]], name: str, row: int, ledger_scale: int) -> Decimal | None:
+    """Give an amount exactly where the table has it so, else its float; None for an absent one."""
+    raw, value = table[f"{name}_raw"][row], table[name][row]
+    if raw is not None:
+        return _short(Decimal(raw).scaleb(-ledger_scale))
+    return None if value is None else Decimal(repr(value))
+
+
+def _short(value: Decimal) -> Decimal:
+    """Leave out zeros at the end of a fraction."""
+    whole = value.to_integral_value()
+    return whole if value == whole else value.normalize()
 
 
 class _Scales:
@@ -100,12 +126,20 @@ class _Scales:
         self._prices = {row["symbol"]: int(row["price_decimals"]) for row in document["instruments"]}
         self._sizes = {row["symbol"]: int(row["size_decimals"]) for row in document["instruments"]}
         self._money = {row["name"]: int(row["decimals"]) for row in document["currencies"]}
+        self._ledger = {row["name"]: int(row["ledger_scale"]) for row in document["currencies"]}
 
     def price(self, raw: int, symbol: str) -> str:
         return f"{Decimal(raw).scaleb(-self._prices[symbol]):f}"
 
     def size(self, raw: int, symbol: str) -> str:
         return f"{Decimal(raw).scaleb(-self._sizes[symbol]):f}"
+
+    def rounded_size(self, size: float, symbol: str) -> str:
+        """Write a size that the table has as a float: it is the nearest one to its decimals."""
+        return f"{Decimal(repr(size)).quantize(Decimal(1).scaleb(-self._sizes[symbol])):f}"
+
+    def ledger_scale(self, currency: str) -> int:
+        return self._ledger[currency]
 
     def money(self, raw: int, currency: str) -> str:
         return f"{Decimal(raw).scaleb(-self._money[currency]):f}"

@@ -103,10 +103,13 @@ TRADES: tuple[Column, ...] = (
     integer("first_order_id"),
     integer("last_order_id"),
     real("entry_value"),
+    integer("gross_raw"),
+    integer("fees_raw"),
 )
 """One row per round trip: from flat to flat, or to a flip. Prices are averages of the opening and of the closing fills.
 `entry_value` is the value of the opening fills, in `currency`; `fees` and `net` are absent where the fee is in a
-currency that the fill's price cannot value."""
+currency that the fill's price cannot value. The `_raw` columns are exact: in units of 10^-ledger_scale of the currency
+(null where they do not fit)."""
 
 EQUITY_POINTS: tuple[Column, ...] = (
     time("time"),
@@ -226,6 +229,11 @@ class ValueScale:
         """Give the price at which the raw size has this value; nan for no size."""
         times, by = self._average
         return value * times / (size * by) if size else float("nan")
+
+    def raw(self, value: int) -> int:
+        """Give a value in 10^-ledger_scale of the quote currency; absent where it is finer, or fits no int64."""
+        whole, rest = divmod(value, self._fee_factor)
+        return whole if rest == 0 and abs(whole) < -ABSENT_INTEGER else ABSENT_INTEGER
 
     def fee(self, fee: int, currency: int, price: int) -> int | None:
         """Value a fee in the quote currency: one in the base coin at the fill's price; None for a third currency."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from replay.records import Side
 from replay.result.positions import half_even
 from replay.result.projections import TRADES, RunScales, ValueScale
-from replay.result.tables import Table, Words
+from replay.result.tables import ABSENT_INTEGER, Table, Words
 
 _SIDES = ("long", "short")
 _SAFE_INT64 = 2.0**62
@@ -150,6 +150,8 @@ class _Holding:
             sums.first_order_id,
             last_order_id,
             abs(sums.entry_value) * value.factor / value.unit,
+            value.raw(gross),
+            value.raw(sums.fees) if is_known else ABSENT_INTEGER,
         )
 
 

@@ -119,7 +119,10 @@ def test_csv_tables_are_exact(copied: Path, tmp_path: Path) -> None:
     assert re.fullmatch(r"2024-01-01T\d\d:\d\d:\d\d\.\d{9}Z", fills[0]["time"])
     with trades_file.open(newline="") as file:
         trades = list(csv.DictReader(file))
-    assert len(trades) == len(result.trades) and "e-" not in trades_file.read_text()
+    assert len(trades) == len(result.trades) and not re.search(r"\dE|\de-", trades_file.read_text())
+    for row, gross, net in zip(trades, result.trades["gross"], result.trades["net"], strict=True):
+        assert Decimal(row["net"]) == Decimal(row["gross"]) - Decimal(row["fees"])
+        assert float(row["gross"]) == gross and float(row["net"]) == pytest.approx(net, abs=1e-9)
     assert all(float(row["mae"]) <= 0 <= float(row["mfe"]) for row in trades)
 
 

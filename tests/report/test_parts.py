@@ -13,7 +13,7 @@ from replay.report.excursions import excursions
 from replay.report.prices import PriceSeries
 from replay.report.roles import ENTRY, EXIT, FLIP, roles
 from replay.result.projections import EQUITY_POINTS, FILLS, TRADES
-from replay.result.tables import ColumnKind, Table
+from replay.result.tables import ColumnKind, Table, real
 from replay.units import parse_time
 
 
@@ -59,6 +59,14 @@ def test_of_bars_the_high_and_the_low_count_once_the_entry_is_past() -> None:
     trades = table("trades", TRADES, [trade("long", (10, 100.0), (30, 100.0))])
     adverse, favourable = excursions(trades, [series])
     assert adverse == pytest.approx([-0.10]) and favourable == pytest.approx([0.20])
+
+
+def test_excursions_that_the_run_noted_itself_are_taken_from_its_table() -> None:
+    row = {**trade("long", (10, 100.0), (40, 102.0)), "entry_value": 200.0, "mae": -3.0, "mfe": 5.0}
+    columns = [column for column in TRADES if column.name not in ("mae", "mfe")]
+    trades = table("trades", [*columns, real("mae"), real("mfe")], [row])
+    adverse, favourable = excursions(trades, [])
+    assert adverse == pytest.approx([-0.015]) and favourable == pytest.approx([0.025])
 
 
 def test_without_a_price_series_an_excursion_is_not_known() -> None:

@@ -209,6 +209,7 @@ def test_a_flip_is_one_fill_and_two_position_rows(log: Any, scales: RunScales) -
     assert (trade["gross"], trade["fees"], trade["net"]) == pytest.approx((1.0, 0.06, 0.94))
     assert (trade["entry_time"], trade["exit_time"], trade["fills"]) == (10, 20, 2)
     assert (trade["first_order_id"], trade["last_order_id"], trade["currency"]) == (1, 2, "USDT")
+    assert (trade["gross_raw"], trade["fees_raw"]) == (round(trade["gross"] * 10**6), round(trade["fees"] * 10**6))
 
 
 def test_strategies_and_instruments_hold_their_own_positions(log: Any, scales: RunScales) -> None:
