@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ from replay.units import format_duration, format_time
 
 if TYPE_CHECKING:
     from replay.disk import Disk
+    from replay.glance import Glances
 
 PAPER_METRICS_PORT = 9109
 CONFIG_FILE = "config.toml"
@@ -71,12 +73,17 @@ def backtest(config: RunConfig | Plan, *, out: Path | None = None, progress: Pro
 
 
 async def backtest_async(
-    config: RunConfig | Plan, *, out: Path | None = None, progress: ProgressCall | None = None
+    config: RunConfig | Plan,
+    *,
+    out: Path | None = None,
+    progress: ProgressCall | None = None,
+    stop: Stop | None = None,
+    glances: Glances | None = None,
 ) -> Result:
-    """As `backtest`, on the running event loop, which goes on serving between the batches."""
+    """As `backtest`, on the running event loop, which goes on serving between the batches; `stop` ends it in order."""
     with open_plan(_plan(config), "backtest") as opened:
-        run = _folder_run(opened, out, pacer=None, progress=progress)
-        return await _drive(run, opened.plan.config.metrics.port)
+        run = _folder_run(opened, out, pacer=None, progress=progress, stop=stop, glances=glances)
+        return await _drive(run, opened.plan.config.metrics.port, glances)
 
 
 # -- play
@@ -91,10 +98,18 @@ def play(
     controls: PlayControls | None = None,
     out: Path | None = None,
     progress: ProgressCall | None = None,
+    glances: Glances | None = None,
 ) -> Result:
     """Run over stored data paced by its receive times; `controls` pause, step and change the speed meanwhile."""
     playing = play_async(
-        config, speed=speed, from_ns=from_ns, until_ns=until_ns, controls=controls, out=out, progress=progress
+        config,
+        speed=speed,
+        from_ns=from_ns,
+        until_ns=until_ns,
+        controls=controls,
+        out=out,
+        progress=progress,
+        glances=glances,
     )
     return _run_on_loop(playing, "play")
 
@@ -109,20 +124,78 @@ async def play_async(
     out: Path | None = None,
     progress: ProgressCall | None = None,
     commands: CommandQueue | None = None,
+    glances: Glances | None = None,
 ) -> Result:
-    """As `play`, on the running event loop; `commands` takes operators' commands, from any thread."""
+    """As `play`, on the running event loop; `commands` takes operators' commands, from any thread.
+
+    A seek to what lies behind plays the tape from its start again: the result is that of the last pass.
+    """
     plan = _between(_plan(config), from_ns, until_ns)
     keys = controls or PlayControls(speed)
-    with open_plan(plan, "play") as opened:
-        run = _folder_run(
-            opened,
-            out,
-            pacer=lambda outbox: TapePacer(keys, lambda: outbox.fills),
-            progress=progress,
-            stop=keys.stop_request,
-        )
-        run.pipeline.commands = commands or run.pipeline.commands
-        return await _drive(run, plan.config.metrics.port)
+    player = _Player(plan, keys, out, progress, commands, glances)
+    keys.rewind_refusal = player.rewind_refusal()
+    while True:
+        result = await player.play_through()
+        if result is not None:
+            return result
+
+
+@dataclass
+class _Player:
+    """Plays a tape, from its start each time."""
+
+    plan: Plan
+    keys: PlayControls
+    out: Path | None
+    progress: ProgressCall | None
+    commands: CommandQueue | None
+    glances: Glances | None
+
+    def __post_init__(self) -> None:
+        self._fresh: list[dict[str, Any]] | None = None
+        self._uncopied = ""
+        try:
+            self._fresh = [copy.deepcopy(vars(strategy)) for strategy in self.plan.strategies or ()]
+        except Exception as error:  # noqa: BLE001 - whatever a user's attribute does when it is copied
+            self._uncopied = f"the strategy cannot be copied ({type(error).__name__}: {error})"
+
+    def rewind_refusal(self) -> str | None:
+        """Say why there can be no second pass, where there can be none."""
+        if any(getattr(feed, "is_once", False) for feed in self.plan.feeds or ()):
+            return "its ticks come from an iterator, that can be read only once"
+        return None if self._fresh is not None else self._uncopied
+
+    async def play_through(self) -> Result | None:
+        """Play to the end, or to a stop; None where a seek wants another pass."""
+        if self._fresh is not None:
+            for strategy, attributes in zip(self.plan.strategies or (), self._fresh, strict=True):
+                vars(strategy).clear()
+                vars(strategy).update(copy.deepcopy(attributes))
+        keys, stop = self.keys, self.keys.stop_request.child()
+        with open_plan(self.plan, "play") as opened:
+            run = _folder_run(
+                opened,
+                self.out,
+                pacer=lambda outbox: TapePacer(keys, lambda: outbox.fills, stop=stop),
+                progress=self.progress,
+                stop=stop,
+                glances=self.glances,
+            )
+            run.pipeline.commands = self.commands or run.pipeline.commands
+            pacer = run.pipeline.pacer
+            assert isinstance(pacer, TapePacer)
+            port = self.plan.config.metrics.port
+            async with run.serving(port), run.watched(self.glances):
+                with stop_on_signals(keys.stop_request):
+                    with run.ending():
+                        run.begins()
+                        await run.pipeline.run_async()
+                    if keys.holds_at_end and not run.pipeline.is_interrupted:
+                        await pacer.linger()
+            if pacer.rewinds and not keys.stopped:
+                run.abandon()
+                return None
+            return run.result()
 
 
 # -- paper
@@ -135,6 +208,9 @@ def paper(
     progress: ProgressCall | None = None,
     adopt: bool = False,
     fork: ForkRequest | None = None,
+    stop: Stop | None = None,
+    commands: CommandQueue | None = None,
+    glances: Glances | None = None,
     **options: Any,
 ) -> Result:
     """Run a session: live or stored data, simulated fills, a journal. Started again on its folder, it goes on.
@@ -142,7 +218,17 @@ def paper(
     `session` is the folder, by default sessions/NAME under the working folder; `adopt` makes a copy of one its own;
     `fork` has a new one take the tape of another session first.
     """
-    running = paper_async(config, session, progress=progress, adopt=adopt, fork=fork, **options)
+    running = paper_async(
+        config,
+        session,
+        progress=progress,
+        adopt=adopt,
+        fork=fork,
+        stop=stop,
+        commands=commands,
+        glances=glances,
+        **options,
+    )
     return _run_on_loop(running, "paper")
 
 
@@ -157,12 +243,13 @@ async def paper_async(
     commands: CommandQueue | None = None,
     host: Host | None = None,
     disk: Disk | None = None,
+    glances: Glances | None = None,
     **options: Any,
 ) -> Result:
     """As `paper`, on the running event loop; `commands` takes operators' commands, from any thread.
 
     `options` are those of replay.pipeline.journal.Journal, in place of what `[session]` says. With a host, the session
-    serves no metrics of its own and heeds no signals, only `stop`.
+    serves no metrics of its own and heeds no signals, only `stop`. `glances` look at it while it runs.
     """
     from replay import logs
 
@@ -173,7 +260,7 @@ async def paper_async(
     with Session(folder, disk=disk, adopt=adopt) as opened_session:
         if fork is not None:
             _start_fork(opened_session, fork)
-        work = _PaperWork(plan, opened_session, progress, stop or Stop(), commands, host, options)
+        work = _PaperWork(plan, opened_session, progress, stop or Stop(), commands, host, glances, options)
         try:
             return await work.run(trusts_snapshots=True)
         except SnapshotMisled as error:
@@ -197,6 +284,7 @@ class _PaperWork:
     stop: Stop
     commands: CommandQueue | None
     host: Host | None
+    glances: Glances | None
     options: dict[str, Any]
 
     async def run(self, *, trusts_snapshots: bool) -> Result:
@@ -206,10 +294,11 @@ class _PaperWork:
         log = logs.logger("session")
         plan, session = self.plan, self.session
         with open_plan(plan, "paper", session=session) as opened:
-            run = _session_run(opened, session, progress=self.progress, stop=self.stop)
+            run = _session_run(opened, session, progress=self.progress, stop=self.stop, glances=self.glances)
             run.pipeline.commands = self.commands or run.pipeline.commands
             port = plan.config.metrics.port
-            async with run.serving(PAPER_METRICS_PORT if port is None else port, self.host), run.publishing():
+            port = PAPER_METRICS_PORT if port is None else port
+            async with run.serving(port, self.host), run.watched(self.glances), run.publishing():
                 recovery, journal = await run.recover(session, self.options, log, trusts_snapshots=trusts_snapshots)
                 log.info(
                     "session started",
@@ -270,13 +359,14 @@ def _folder_run(
     pacer: Callable[[Outbox], Pacer] | None,
     progress: ProgressCall | None,
     stop: Stop | None = None,
+    glances: Glances | None = None,
 ) -> Run:
     """Assemble a run without a journal; its folder, if any, is written as it goes on."""
     if out is not None:
         out = Path(out)
         _prepare_folder(out, opened)
     builder = _builder(opened, out, keeps_events=True)
-    outbox = Outbox([ResultSink(builder)])
+    outbox = Outbox([ResultSink(builder), *_observers(opened, glances)])
     dead_letters = DeadLetterWriter(None if out is None else out / DEAD_LETTERS_FILE)
     pipeline = _pipeline(opened, outbox, builder, dead_letters, progress, stop or Stop())
     pipeline.pacer = None if pacer is None else pacer(outbox)
@@ -284,7 +374,9 @@ def _folder_run(
     return Run(opened, pipeline, builder, dead_letters, _info(opened), out)
 
 
-def _session_run(opened: Opened, session: Session, *, progress: ProgressCall | None, stop: Stop) -> Run:
+def _session_run(
+    opened: Opened, session: Session, *, progress: ProgressCall | None, stop: Stop, glances: Glances | None
+) -> Run:
     """Assemble a session; its journal is opened once it is recovered."""
     folder, disk = session.events_folder, session.disk
     files = Files(
@@ -293,7 +385,8 @@ def _session_run(opened: Opened, session: Session, *, progress: ProgressCall | N
         HeldFile(folder / MARKS_FILE, SAMPLE.itemsize, "series of marks", keep=True, is_provisional=True, disk=disk),
     )
     builder = _builder(opened, folder, keeps_events=False, on_marks=files.marks.put)
-    sinks: list[Sink] = [files.events, files.equity, ResultSink(builder), *plugged_sinks(opened, session, stop)]
+    observers = [ResultSink(builder), *_observers(opened, glances)]
+    sinks: list[Sink] = [files.events, files.equity, *observers, *plugged_sinks(opened, session, stop)]
     dead_letters = DeadLetterWriter(None)  # the session's file is opened where its journal says that it ends
     pipeline = _pipeline(opened, Outbox(sinks), builder, dead_letters, progress, stop)
     if opened.feed.live and opened.feed.receive_time == "stamp":
@@ -303,6 +396,10 @@ def _session_run(opened: Opened, session: Session, *, progress: ProgressCall | N
         risk_switches(opened.plan.config, opened.engine, session=session, is_live=opened.feed.live, log=logger("risk")),
     )
     return Run(opened, pipeline, builder, dead_letters, _info(opened), session.folder, files=files)
+
+
+def _observers(opened: Opened, glances: Glances | None) -> list[Sink]:
+    return [] if glances is None else [glances.trail(opened)]
 
 
 def _watch(pipeline: Pipeline, risk: RiskSwitches) -> None:
@@ -357,8 +454,8 @@ def _info(opened: Opened) -> SessionInfo:
     return SessionInfo(opened.mode, opened.plan.name, own_version())
 
 
-async def _drive(run: Run, port: int | None) -> Result:
-    async with run.serving(port):
+async def _drive(run: Run, port: int | None, glances: Glances | None) -> Result:
+    async with run.serving(port), run.watched(glances):
         with run.ending(), stop_on_signals(run.pipeline.stop):
             run.begins()
             await run.pipeline.run_async()

@@ -31,6 +31,7 @@ from replay.serving import MetricsServer
 from replay.session import Session
 
 if TYPE_CHECKING:
+    from replay.glance import Glances
     from replay.health import Probed
     from replay.pipeline.outbox import Effects
 
@@ -99,6 +100,15 @@ class Run:
             self.collector, health, host=metrics.host, port=port, loop_seconds=loop_seconds
         ) as server:
             self.served_port = server.port
+            yield
+
+    @contextlib.asynccontextmanager
+    async def watched(self, glances: Glances | None) -> AsyncIterator[None]:
+        """Let an observer look at the run while it goes on, where there is one."""
+        if glances is None:
+            yield
+            return
+        async with glances.watching(self.pipeline, self.info):
             yield
 
     @contextlib.asynccontextmanager
@@ -204,6 +214,12 @@ class Run:
         for step in steps:
             with contextlib.suppress(Exception):  # the error that refused the start is the one to tell
                 step()
+
+    def abandon(self) -> None:
+        """Close all that is open and make no result: the run is done anew."""
+        self.pipeline.outbox.close()
+        self.dead_letters.close()
+        self.builder.close()
 
     def result(self) -> Result:
         """Finish the result; write it, and the metrics, where the run has a folder."""

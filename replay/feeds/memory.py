@@ -114,7 +114,7 @@ class IteratorFeed(StoredFeed):
     ) -> None:
         self._source = source
         self._instruments = config.instrument
-        self._is_once = is_once
+        self.is_once = is_once
         self._iterator: Iterator[Any] = iter(source())
         self._peeked = list(islice(self._iterator, PEEKED_ITEMS))
         self._table = TickTable(config.instrument, sizes=False if spec.sizes == "none" else None)
@@ -134,11 +134,11 @@ class IteratorFeed(StoredFeed):
         if not self._is_taken:
             self._is_taken = True
             items = _chain(self._peeked, self._iterator)
-        elif self._is_once:
+        elif self.is_once:
             raise UsageError("an iterator can be read only once", remedy="give a list, or a function that makes it")
         else:
             items = iter(self._source())
-        if row and self._is_once:
+        if row and self.is_once:
             is_after_gap = True
         elif row:
             next(islice(items, row - 1, row), None)
@@ -176,7 +176,7 @@ class AsyncIteratorFeed(LiveFeed):
         super().__init__(IN_MEMORY, header, receive)
         self.clock_offset_ns = spec.clock_offset.ns
         self._source = source
-        self._is_once = is_once
+        self.is_once = is_once
         self._table = TickTable(config.instrument, sizes=spec.sizes != "none")
         self._kinds = {index: dict.fromkeys(kinds) for index in range(len(config.instrument))}
 
@@ -185,8 +185,8 @@ class AsyncIteratorFeed(LiveFeed):
         import time
 
         row = _row(cursor)
-        is_after_gap = bool(row) and self._is_once
-        to_skip = 0 if self._is_once else row
+        is_after_gap = bool(row) and self.is_once
+        to_skip = 0 if self.is_once else row
         async for item in self._source():
             items = item if isinstance(item, list | tuple) else [item]
             if to_skip:

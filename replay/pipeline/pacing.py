@@ -31,6 +31,8 @@ SPEED_STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500
 SLICE_ROWS = 8_192
 """Rows released at once at most, so that keys, metrics and signals are served between."""
 
+DAY_NS = 86_400_000_000_000
+
 _FINE_NS = 2_000_000
 _SPIN_NS = 60_000
 _YIELD_EVERY_NS = 5_000_000
@@ -48,6 +50,10 @@ class Advance(Enum):
     """Releases the records that were asked for, then waits."""
     NEXT_FILL = "next fill"
     """Goes on flat out, record by record, up to and including one that fills, then waits."""
+    NEXT_DAY = "next day"
+    """Goes on flat out up to the first record of the next day (UTC), then waits before it."""
+    SEEK = "seek"
+    """Goes flat out to a time on the tape, from its start where that lies behind, then does what it did before."""
 
 
 class PlayState(NamedTuple):
@@ -55,6 +61,8 @@ class PlayState(NamedTuple):
 
     speed: Speed
     advance: Advance
+    target_ns: int | None = None
+    """Where a seek goes."""
 
     @property
     def paused(self) -> bool:
@@ -88,15 +96,23 @@ def check_speed(speed: float | str) -> Speed:
 
 
 class PlayControls:
-    """The keys of a replay: pause, one record, next fill, speed. Any thread may press them at any time."""
+    """The keys of a replay: pause, one record, next fill or day, seek, speed. Any thread may press them at any time."""
 
     def __init__(self, speed: Speed = 1.0, *, paused: bool = False) -> None:
         self.stop_request = Stop()
         """Whether the replay shall end; a signal may set it too."""
+        self.holds_at_end = False
+        """Whether the replay waits at the end of its tape, for a seek back or a stop."""
+        self.rewind_refusal: str | None = None
+        """Why the tape cannot be played from its start again, where it cannot."""
+        self.notice: str | None = None
+        """What became of the last seek, where it was refused."""
         self._lock = threading.RLock()  # a signal handler may press stop while a key is being pressed
         self._speed = check_speed(speed)
         self._advance = Advance.PAUSE if paused else Advance.RUN
         self._steps = 0
+        self._target_ns: int | None = None
+        self._after_seek = Advance.PAUSE
         self._version = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed: asyncio.Event | None = None
@@ -125,6 +141,23 @@ class PlayControls:
     def next_fill(self) -> None:
         """Run up to the next fill, then pause."""
         self._set(Advance.NEXT_FILL)
+
+    def next_day(self) -> None:
+        """Run up to the first record of the next day (UTC), then pause before it."""
+        self._set(Advance.NEXT_DAY)
+
+    def seek(self, time_ns: int) -> None:
+        """Go flat out to before the first record received at `time_ns` or later, then go on as before: paused or not.
+
+        A time behind is reached by playing the tape from its start: the end has the same digest. Where that cannot be
+        done, `notice` says why and nothing else happens.
+        """
+        with self._lock:
+            self.notice = None
+            self._target_ns = time_ns
+            if self._advance is not Advance.SEEK:
+                self._after_seek = Advance.RUN if self._advance is Advance.RUN else Advance.PAUSE
+        self._set(Advance.SEEK)
 
     def set_speed(self, speed: Speed) -> None:
         """Change the speed; a pause stays a pause."""
@@ -157,7 +190,7 @@ class PlayControls:
     def state(self) -> PlayState:
         """Speed and what the tape does."""
         with self._lock:
-            return PlayState(self._speed, self._advance)
+            return PlayState(self._speed, self._advance, self._target_ns if self._advance is Advance.SEEK else None)
 
     @property
     def stopped(self) -> bool:
@@ -184,10 +217,16 @@ class PlayControls:
             return steps
 
     def settle(self, version: int) -> None:
-        """Pause after a step or a fill, unless a key was pressed since `version`."""
+        """Pause after a step, a fill or a day, unless a key was pressed since `version`."""
         with self._lock:
             if self._version == version and not self._steps:
                 self._advance = Advance.PAUSE
+
+    def arrive(self, version: int, *, notice: str | None = None) -> None:
+        """End a seek: do what was done before it, unless a key was pressed since `version`."""
+        with self._lock:
+            if self._version == version:
+                self._advance, self.notice = self._after_seek, notice
 
     def _set(self, advance: Advance) -> None:
         with self._lock:
@@ -242,14 +281,22 @@ class TapePacer:
         controls: PlayControls,
         fills: Callable[[], int],
         *,
+        stop: Stop | None = None,
         blocks: bool = True,
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         """Take the controls, and a count of fills so far, by which `next_fill` knows when to stop.
 
+        stop: ends this pass over the tape, when a seek asks for another one; by default nothing lies behind.
         blocks: hold the loop for the last 2 ms before a release.
         """
         self.controls = controls
+        self.rewinds = False
+        """Whether a seek has asked for what lies behind: the tape has to be played from its start."""
+        self._stop = stop
+        self._released_ns: int | None = None
+        """The latest time released; None before the first record."""
+        self._day_limit_ns: int | None = None
         self.errors = ReleaseErrors()
         self._fills = fills
         self._fine_ns = _FINE_NS if blocks else 0
@@ -268,8 +315,12 @@ class TapePacer:
         due_ns = np.maximum.accumulate(times_ns)
         row = 0
         while row < len(due_ns) and not self.controls.stopped:
+            if row:
+                self._note_released(int(due_ns[row - 1]))
             version = self.controls.version
             state = self.controls.state
+            if state.advance is not Advance.NEXT_DAY:
+                self._day_limit_ns = None
             match state.advance:
                 case Advance.PAUSE:
                     self._tape_ns = None
@@ -289,6 +340,31 @@ class TapePacer:
                     if self._fills() > fills:
                         self.controls.settle(version)
                     await self._breathe()
+                case Advance.NEXT_DAY:
+                    self._tape_ns = None
+                    if self._day_limit_ns is None:
+                        self._day_limit_ns = (int(due_ns[row]) // DAY_NS + 1) * DAY_NS
+                    limit = _flat_out(due_ns, row, self._day_limit_ns)
+                    if limit == row:
+                        self.controls.settle(version)
+                        continue
+                    yield row, limit
+                    row = limit
+                    await asyncio.sleep(0)
+                case Advance.SEEK:
+                    self._tape_ns = None
+                    assert state.target_ns is not None, "a seek has a time"
+                    if self._lies_behind(state.target_ns, version):
+                        if self.rewinds:
+                            return
+                        continue
+                    limit = _flat_out(due_ns, row, state.target_ns)
+                    if limit == row:
+                        self.controls.arrive(version)
+                        continue
+                    yield row, limit
+                    row = limit
+                    await asyncio.sleep(0)
                 case Advance.RUN if state.speed == "max":
                     self._tape_ns = None
                     limit = min(row + SLICE_ROWS, len(due_ns))
@@ -310,6 +386,36 @@ class TapePacer:
                     yield row, limit
                     row = limit
                     await self._breathe()
+        if row:
+            self._note_released(int(due_ns[row - 1]))
+
+    async def linger(self) -> None:
+        """Wait at the end of the tape for a stop, or for a seek to what lies behind."""
+        self._changed = self._changed or self.controls.bind(asyncio.get_running_loop())
+        while not self.controls.stopped:
+            version = self.controls.version
+            state = self.controls.state
+            if state.target_ns is not None:
+                if self._lies_behind(state.target_ns, version) and self.rewinds:
+                    return
+                self.controls.arrive(version)
+            await self._wait_for_key(version, None)
+
+    def _lies_behind(self, target_ns: int, version: int) -> bool:
+        """Say whether a seek goes back: then ask for another pass, or end it where there can be none."""
+        if self._released_ns is None or target_ns > self._released_ns:
+            return False
+        refusal = self.controls.rewind_refusal if self._stop is not None else "this tape is played once only"
+        if refusal is not None:
+            self.controls.arrive(version, notice=f"cannot go back: {refusal}")
+            return True
+        assert self._stop is not None
+        self.rewinds = True
+        self._stop.request()
+        return True
+
+    def _note_released(self, time_ns: int) -> None:
+        self._released_ns = time_ns if self._released_ns is None else max(self._released_ns, time_ns)
 
     def _anchor(self, next_ns: int, speed: float) -> None:
         """Tie tape time to the wall clock: at the first record, after a pause, and where the speed changed."""
@@ -359,3 +465,8 @@ class TapePacer:
         if now_ns - self._yielded_ns > _YIELD_EVERY_NS:
             self._yielded_ns = now_ns
             await asyncio.sleep(0)
+
+
+def _flat_out(due_ns: NDArray[np.int64], row: int, limit_ns: int) -> int:
+    """Give the end of the next slice of rows that are due before a time; `row` itself where there are none."""
+    return max(row, min(row + SLICE_ROWS, int(np.searchsorted(due_ns, limit_ns, side="left"))))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -77,6 +77,10 @@ class DeadLetterBox(Protocol):
 
     def commit(self) -> None:
         """Make everything durable."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many of each reason."""
 
     @property
     def size_bytes(self) -> int:
@@ -218,7 +222,8 @@ class Pipeline:
         self.tape_first: Iterable[Frame] = ()
         """Frames of another session's journal that are taken before the feed."""
         self._progress = progress
-        self._total = total
+        self.total = total
+        """Records that the tape has, where that is known."""
         self._wall_ns = wall_ns
         self._arrived_ns = 0
         """When the batch under way came in, or was due, by time.perf_counter_ns; 0: no latency is measured."""
@@ -593,7 +598,7 @@ class Pipeline:
                     self.observer.flush_part()
                 self._flush_turn = (self._flush_turn + 1) % turns
         if self._progress is not None:
-            self._progress(self.engine.seq, self._total, self.engine.now_ns if self.engine.seq else None)
+            self._progress(self.engine.seq, self.total, self.engine.now_ns if self.engine.seq else None)
 
     # -- the end
 

@@ -26,6 +26,14 @@ class Stop:
         for callback in self._callbacks:
             callback()
 
+    def child(self) -> Stop:
+        """Make a flag that goes up with this one, and can go up alone."""
+        made = Stop()
+        self.on_request(made.request)
+        if self.requested:
+            made.request()
+        return made
+
     def on_request(self, callback: Callable[[], None]) -> None:
         """Have something called when the end is asked for; it must be quick and safe in a signal handler."""
         self._callbacks.append(callback)

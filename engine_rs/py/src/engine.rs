@@ -23,6 +23,7 @@ use replay_core::setup::{Setup, SetupText};
 use crate::cell::{Cell, Shared};
 use crate::desk::Desk;
 use crate::errors;
+use crate::glance;
 use crate::snapshot::{self, CallViews};
 use crate::views::{event_kind_name, Bar, Fill, Names, OrderUpdate, Quote, Trade};
 
@@ -413,6 +414,21 @@ impl Engine {
         all.set_item("balanced", engine.exchange.ledger.is_balanced(setup))?;
         all.set_item("now_ns", engine.now())?;
         all.set_item("seq", engine.tape_seq)?;
+        Ok(all)
+    }
+
+    /// What a watcher is shown of the run, with the newest `orders` of the working orders; its cost has that bound.
+    fn glance<'py>(&self, py: Python<'py>, orders: usize) -> PyResult<Bound<'py, PyDict>> {
+        let engine = self.cell.borrow_mut(py)?;
+        let all = glance::summary(py, &engine)?;
+        let (count, newest) = glance::working_orders(&engine, orders);
+        let rows = PyList::empty(py);
+        for order in newest {
+            rows.append(self.order_row(py, order)?)?;
+        }
+        all.set_item("working", count)?;
+        all.set_item("orders", rows)?;
+        all.set_item("positions", self.positions(py, &engine)?)?;
         Ok(all)
     }
 

@@ -7,6 +7,7 @@ mod cell;
 mod desk;
 mod engine;
 mod errors;
+mod glance;
 mod ingest;
 mod numbers;
 mod sequencer;
