@@ -182,10 +182,8 @@ async def test_what_a_strategy_gathered_is_forgotten_by_a_seek_back() -> None:
 
 
 async def test_what_cannot_be_played_twice_says_so_and_stays_where_it_is() -> None:
-    ticks = (
-        QuoteTick(time=1_700_000_000_000_000_000 + row * 10**9, bid=10, ask=11, symbol="BTCUSDT")
-        for row in range(2_000)
-    )
+    start_ns = 1_700_000_000_000_000_000
+    ticks = (QuoteTick(time=start_ns + row * 10**9, bid=10, ask=11, symbol="BTCUSDT") for row in range(2_000))
     player = Player(ticks, strategy=KeepsState, instruments=INSTRUMENTS[:1])
     player.controls.seek(start_ns + 100 * 10**9)
     await player.arrives(100)
