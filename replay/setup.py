@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from replay.config import RunConfig
-from replay.config.sections import SOURCES, Instrument, Risk, Venue
+from replay.config.sections import SOURCES, Fees, Instrument, Risk, Venue
 from replay.errors import ConfigError, choose
 from replay.strategy_loader import load_strategies
 from replay.units import format_duration
@@ -113,6 +113,7 @@ def _venue(venue: Venue) -> dict[str, Any]:
             "maker": str(venue.fees.maker),
             "taker": str(venue.fees.taker),
             "rounding": venue.fees.rounding,
+            **_further_fees(venue.fees),
         },
         "latency_ns": {
             "entry": latency.entry.ns,
@@ -129,6 +130,13 @@ def _venue(venue: Venue) -> dict[str, Any]:
         "max_share": str(venue.max_share),
         "bar_grace_ns": venue.bar_grace.ns,
     }
+
+
+def _further_fees(fees: Fees) -> dict[str, str]:
+    """What is charged beside the rates; what is not set leaves no key."""
+    further = {name: getattr(fees, name) for name in ("per_share", "per_order", "minimum", "maximum_rate")}
+    found = {name: str(value) for name, value in further.items() if value is not None}
+    return found if fees.currency == "quote" else {**found, "currency": fees.currency}
 
 
 class _InstrumentSetup:

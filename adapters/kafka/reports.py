@@ -254,7 +254,13 @@ class Reporter:
         fee = value.fee(_amount(event), event.currency, price)
         if fee is None:
             self._unvalued.add(key)
-        after = position.fill(bool(event.side == Side.BUY), price, event.last_size, fee or 0)[-1]
+        after = position.fill(
+            bool(event.side == Side.BUY),
+            price,
+            event.last_size,
+            fee or 0,
+            value.given(_amount(event), event.currency),
+        )[-1]
         places = len(str(value.unit)) - 1
         return PositionReport(
             **self._common(event),

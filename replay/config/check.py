@@ -11,7 +11,7 @@ from replay import units
 from replay.config import toml
 from replay.config.explain import dotted, missing_remedy
 from replay.config.run_config import RunConfig
-from replay.config.sections import FEED_COLUMNS, Account, FeedSpec, Instrument, Kafka, Risk
+from replay.config.sections import FEED_COLUMNS, Account, FeedSpec, Instrument, Kafka, Risk, Venue
 from replay.config.values import DecimalText
 from replay.errors import ConfigError, choose, nearest
 
@@ -247,12 +247,57 @@ class Checker:
                         remedy='write 0.05 % as "0.0005"',
                     )
                 self._check_places(fee, _RATE_DECIMALS, f"fees.{rate}", (*at, "fees", rate))
+            self._check_fees(venue, at)
             self._check_places(venue.max_share, _SHARE_DECIMALS, "max_share", (*at, "max_share"))
             if not 0 < venue.max_share.value <= 1:
                 raise self.fail(f"max_share must be above 0 and at most 1, not {venue.max_share}", *at, "max_share")
             for name, value in (("bar_grace", venue.bar_grace), ("quiet", venue.quiet)):
                 if value.ns < 0:
                     raise self.fail(f"{name} cannot be negative: {value}", *at, name)
+
+    def _check_fees(self, venue: Venue, at: toml.Path) -> None:
+        fees = venue.fees
+        amounts = [(name, getattr(fees, name)) for name in ("per_share", "per_order", "minimum", "maximum_rate")]
+        for name, value in amounts:
+            if value is not None and value.value < 0:
+                raise self.fail(f"fees.{name} cannot be negative: {value}", *at, "fees", name)
+        if fees.maximum_rate is not None:
+            if fees.maximum_rate.value > 1:
+                raise self.fail(
+                    f"fees.maximum_rate is a rate of the traded value, and {fees.maximum_rate} is above 1",
+                    *(*at, "fees", "maximum_rate"),
+                    remedy='write 0.5 % as "0.005"',
+                )
+            self._check_places(fees.maximum_rate, _RATE_DECIMALS, "fees.maximum_rate", (*at, "fees", "maximum_rate"))
+        instruments = [spec for spec in self.config.instrument if spec.venue == venue.name]
+        for spec in instruments:
+            # Money is exact on at least price and size decimals, and fees on ten more.
+            if fees.per_share is not None:
+                self._check_places(
+                    fees.per_share, spec.price_decimals + _RATE_DECIMALS, "fees.per_share", (*at, "fees")
+                )
+        if fees.currency == "quote":
+            return
+        for name, value in amounts[:3]:
+            if value is not None:
+                raise self.fail(
+                    f'fees.{name} is an amount of the quote currency, and currency = "received" pays in coins',
+                    *(*at, "fees", name),
+                    remedy="leave one of the two out",
+                )
+        if self.config.account.kind != "cash":
+            raise self.fail(
+                "fees in what is received need coins that are owned",
+                *(*at, "fees", "currency"),
+                remedy='set kind = "cash" in [account], or currency = "quote"',
+            )
+        for spec in instruments:
+            if spec.base is None or spec.multiplier.value != 1:
+                raise self.fail(
+                    f"fees of {spec.symbol!r} are paid in what is received, and it has no base coin",
+                    *(*at, "fees", "currency"),
+                    remedy=f'set base = "..." of {spec.symbol!r} (and no multiplier), or currency = "quote"',
+                )
 
     def _check_places(self, number: DecimalText, decimals: int, name: str, path: toml.Path) -> None:
         if units.decimal_places(number) > decimals:

@@ -321,15 +321,25 @@ class Instrument(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Fees(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`fees` of a venue: rates of the traded value; a negative rate is a rebate.
+    """`fees` of a venue: what an order pays is the sum of rates, per share and per order, within minimum and maximum.
 
-    maker: for orders that rested.
-    taker: for orders that took.
+    maker: rate of the traded value, for orders that rested; below 0 it is a rebate.
+    taker: rate of the traded value, for orders that took.
+    per_share: for each unit of size (a share, a contract), in the quote currency.
+    per_order: for each order that is filled at all, in the quote currency.
+    minimum: the least that an order pays, in the quote currency.
+    maximum_rate: the most that an order pays, as a rate of its traded value; it goes before the minimum.
+    currency: the quote currency, or what is received: then a buy pays in the base coin and holds less of it.
     rounding: on the running total of the order, or on each fill by itself.
     """
 
     maker: DecimalText = DecimalText("0")
     taker: DecimalText = DecimalText("0")
+    per_share: DecimalText | None = None
+    per_order: DecimalText | None = None
+    minimum: DecimalText | None = None
+    maximum_rate: DecimalText | None = None
+    currency: Literal["quote", "received"] = "quote"
     rounding: Literal["order", "fill"] = "order"
 
 
@@ -352,7 +362,7 @@ class Venue(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[venue]]`: fees, latency and fill rules. Leave out every [[venue]] for venues without fees and latency.
 
     name: the name that instruments refer to.
-    fees: maker and taker rates.
+    fees: rates, per share and per order, with minimum and maximum.
     latency: of commands and answers.
     beyond_top: what takes more than the best price shows: walks ticks beyond it, all at the top, or gets the top only.
     slippage_ticks: added against market and stop orders.

@@ -47,7 +47,9 @@ class PositionProjection:
             fee = value.fee(amount, currency, price)
             if fee is None:
                 self._unvalued.add(key)
-            for quantity, cost, gain, fees in position.fill(side == Side.BUY, price, size, fee or 0):
+            for quantity, cost, gain, fees in position.fill(
+                side == Side.BUY, price, size, fee or 0, value.given(amount, currency)
+            ):
                 made_by.append(row)
                 quantities.append(quantity)
                 average_price.append(value.average_price(cost, abs(quantity)))

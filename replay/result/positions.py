@@ -47,9 +47,15 @@ class Position:
         self.realised = 0
         self.fees = 0
 
-    def fill(self, is_buy: bool, price: int, size: int, fee: int) -> list[PositionChange]:
-        """Apply one fill; give the change that it makes, two for a flip."""
+    def fill(self, is_buy: bool, price: int, size: int, fee: int, given: int = 0) -> list[PositionChange]:
+        """Apply one fill; give the change that it makes, two for a flip.
+
+        `given` is what leaves the position again to pay a fee in kind, as if sold at the fill's price.
+        """
         assert size > 0, f"a fill of size {size}"
+        if given:
+            changes = self.fill(is_buy, price, size, fee)
+            return [*changes[:-1], *self.fill(given < 0, price, abs(given), 0)]
         quantity = self.quantity
         if quantity == 0 or (quantity > 0) == is_buy:
             return [self._open(is_buy, price, size, fee)]

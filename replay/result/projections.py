@@ -223,6 +223,7 @@ class ValueScale:
         self._fee_factor: int = self.unit // 10**ledger_scale
         self._base = scales.currency_index(scale.base) if scale.base in scales.currencies else -1
         self._base_unit: int = 10 ** scales.ledger_scales[self._base] * price_unit
+        self._coin_unit: int = 10 ** scales.ledger_scales[self._base] // size_unit if self._base >= 0 else 1
         self._average = (size_unit * multiplier_unit, multiplier * self.unit)
 
     def average_price(self, value: int, size: int) -> float:
@@ -242,6 +243,22 @@ class ValueScale:
         if currency == self._base:
             return half_even(fee * price * self.unit, self._base_unit)
         return None
+
+    def given(self, fee: int, currency: int) -> int:
+        """Give the raw size that leaves the position to pay a fee in the base coin; 0 for other fees.
+
+        Only whole raw sizes can leave it: the fee rounded up.
+        """
+        if currency == self.currency or currency != self._base:
+            return 0
+        return -(-fee // self._coin_unit)
+
+    def all_given(self, fills: NDArray[Any]) -> NDArray[np.int64]:
+        """Give the same of fills of this instrument."""
+        if np.all(fills["currency"] == self.currency):
+            return np.zeros(len(fills), dtype=np.int64)
+        pairs = zip(amounts(fills).tolist(), fills["currency"].tolist(), strict=True)
+        return np.array([self.given(fee, currency) for fee, currency in pairs], dtype=np.int64)
 
     def fees(self, fills: NDArray[Any]) -> list[int | None]:
         """Value the fees of fills of this instrument; None for those that cannot be."""

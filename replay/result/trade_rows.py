@@ -114,7 +114,7 @@ class _Holding:
         fees = [fee or 0 for fee in valued]
         self.is_known = known_limit == len(valued)
         self.fees += sum(fees)
-        parts = _Parts(fills, fees, self._quantity)
+        parts = _Parts(fills, fees, self._quantity, self.value.all_given(fills))
         self.traded += parts.traded
         self._quantity = parts.quantity
         ended = []
@@ -156,19 +156,29 @@ class _Holding:
 
 
 class _Parts:
-    """Fills cut where they flip the position: each part only opens or only closes."""
+    """Fills cut where they flip the position: each part only opens or only closes.
 
-    def __init__(self, fills: NDArray[Any], fees: list[int], quantity: int) -> None:
-        price, size = fills["last_price"], fills["last_size"]
-        signed = np.where(fills["side"] == Side.BUY, size, -size)
+    What leaves the position to pay a fee in kind (`given`) is a part of its own, sold at the fill's price.
+    """
+
+    def __init__(self, fills: NDArray[Any], fees: list[int], quantity: int, given: NDArray[np.int64]) -> None:
+        pays = given != 0
+        self._row = row = np.repeat(np.arange(len(fills)), 1 + pays)
+        is_given = np.concatenate(([False], row[1:] == row[:-1]))
+        self.traded = float(np.sum(np.abs(fills["last_price"]).astype(np.float64) * fills["last_size"]))
+        price = fills["last_price"][row]
+        size = np.where(is_given, np.abs(given)[row], fills["last_size"][row])
+        bought = np.where(is_given, -given[row], np.where(fills["side"] == Side.BUY, 1, -1)[row])
+        signed = np.where(bought > 0, size, -size)
+        if np.any(pays):
+            fees = [0 if second else fees[at] for at, second in zip(row.tolist(), is_given.tolist(), strict=True)]
         after = quantity + np.cumsum(signed)
         before = after - signed
         opposes = np.sign(before) * np.sign(signed) < 0
         closing = np.where(opposes, np.minimum(np.abs(before), size), 0)
         is_flip = opposes & (closing < size)
         self.quantity = int(after[-1])
-        self.traded = float(np.sum(np.abs(price).astype(np.float64) * size))
-        self._fill = np.repeat(np.arange(len(fills)), 1 + is_flip)
+        self._fill = np.repeat(np.arange(len(row)), 1 + is_flip)
         is_second = np.concatenate(([False], self._fill[1:] == self._fill[:-1]))
         is_first = is_flip[self._fill] & ~is_second
         opened = np.where(is_second, (size - closing)[self._fill], size[self._fill])
@@ -177,6 +187,7 @@ class _Parts:
         self._after = np.where(is_first, 0, after[self._fill])
         self._fees = _shared(fees, is_flip, closing.tolist(), size.tolist())
         self._is_buy = signed[self._fill] > 0
+        self._counts = np.where(is_given, 0, 1)[self._fill]
         self._fills = fills
         kind: Any = np.int64 if self.traded < _SAFE_INT64 else object
         self._value = price[self._fill].astype(kind) * self._size.astype(kind)
@@ -189,8 +200,8 @@ class _Parts:
         fees: Any = np.array(self._fees, dtype=np.int64 if sum(map(abs, self._fees)) < _SAFE_INT64 else object)
         nothing = np.zeros_like(self._value)
         columns = (
-            self._fills["venue_time"][self._fill[starts]],
-            self._fills["order_id"][self._fill[starts]],
+            self._fills["venue_time"][self._row[self._fill[starts]]],
+            self._fills["order_id"][self._row[self._fill[starts]]],
             self._is_buy[starts] ^ self._is_closing[starts],
             np.maximum.reduceat(np.abs(self._after), starts),
             np.add.reduceat(np.where(self._is_closing, 0, self._size), starts),
@@ -198,10 +209,10 @@ class _Parts:
             np.add.reduceat(np.where(self._is_closing, self._size, 0), starts),
             np.add.reduceat(np.where(self._is_closing, self._value, nothing), starts),
             np.add.reduceat(fees, starts),
-            np.diff(np.append(starts, len(self._after))),
+            np.add.reduceat(self._counts, starts),
         )
         sums = [_Sums(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
-        ended: list[int | None] = list(self._fill[ends].tolist())
+        ended: list[int | None] = list(self._row[self._fill[ends]].tolist())
         return list(zip([*ended, *[None] * (len(sums) - len(ended))], sums, strict=True))
 
 

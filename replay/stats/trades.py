@@ -147,14 +147,14 @@ def trade_deviation(net: Series) -> float:
 
 @statistic("ratio", "trade_net")
 def system_quality_number(net: Series) -> float:
-    """Give sqrt(n) * mean / population standard deviation of the trades' results.
+    """Give sqrt(n) * mean / sample standard deviation of the trades' results.
 
-    Source: V. Tharp, The Definitive Guide to Position Sizing (2008); deviation as in backtesting.py.
+    Source: V. Tharp, The Definitive Guide to Position Sizing (2008); backtesting.py.
     """
     results = some(net, "trades", 2)
     if np.all(results == results[0]):
         raise Undefined("all trades are equal")
-    return math.sqrt(len(results)) * float(np.mean(results)) / float(np.std(results))
+    return math.sqrt(len(results)) * float(np.mean(results)) / float(np.std(results, ddof=1))
 
 
 @statistic("ratio", "trade_net")

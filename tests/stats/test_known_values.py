@@ -162,7 +162,7 @@ def test_trades_by_hand() -> None:
     assert stats.payoff_ratio(net) == pytest.approx(125 / 37.5)
     assert stats.kelly_fraction(net) == pytest.approx(0.6 - 0.4 / (125 / 37.5))
     assert stats.expectancy_ratio(net) == pytest.approx(50 / 37.5)
-    assert stats.system_quality_number(net) == pytest.approx(6**0.5 * 50 / np.std(net))
+    assert stats.system_quality_number(net) == pytest.approx(6**0.5 * 50 / np.std(net, ddof=1))
     assert (stats.longest_win_streak(net), stats.longest_loss_streak(net)) == (1, 1)
     assert stats.median_trade(net) == 37.5 and stats.largest_win_share(net) == pytest.approx(200 / 375)
     assert stats.loss_rate(net) == pytest.approx(2 / 6)

@@ -6,7 +6,7 @@ use crate::exchange::{balance_unit, shares_balance, sold_from, Exchange};
 use crate::ledger::Ledger;
 use crate::order::{Order, OrderRequest, Side};
 use crate::reason::Reason;
-use crate::setup::{AccountKind, Setup, Source, LEVERAGE_UNIT, RATE_DECIMALS};
+use crate::setup::{AccountKind, FeeCurrency, Setup, Source, LEVERAGE_UNIT, RATE_DECIMALS};
 
 /// Checks `request` of a strategy; gives the price that its funds are reserved at, or why it is refused.
 ///
@@ -103,9 +103,10 @@ impl Sum {
     fn add(&mut self, setup: &Setup, instrument: u32, size: i64, price: i64) {
         let definition = &setup.instruments[instrument as usize];
         let value = (size as i128 * price as i128 * definition.factor).abs();
-        let rate = setup.venues[definition.venue as usize].taker_rate.max(0) as i128;
         self.value += value;
-        self.fee_parts += value * rate;
+        if definition.fees.currency == FeeCurrency::Quote {
+            self.fee_parts += definition.fees.reserve(value, size);
+        }
     }
 }
 

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arith::{div_floor, div_half_up, pow10};
+use crate::arith::{div_floor, pow10};
 use crate::counters::Counters;
 use crate::due::{Arrival, Queue};
 use crate::event::{Event, EventKind, ABSENT, FLAG_UNSIZED};
+use crate::fees::{FeeCurrency, FeeTotal};
 use crate::ledger::{FillToBook, Ledger};
 use crate::lifecycle::{self, Happening};
 use crate::log::EventLog;
 use crate::market::{Market, UNSIZED};
-use crate::order::{Order, OrderType, QueueAhead, Side, TimeInForce, TriggerBy};
+use crate::order::{Order, OrderRequest, OrderType, QueueAhead, Side, TimeInForce, TriggerBy};
 use crate::order_table::OrderTable;
 use crate::reason::Reason;
-use crate::setup::{AccountKind, FeeRounding, Setup, Source, RATE_DECIMALS};
+use crate::setup::{AccountKind, Setup, Source};
 use crate::working::Working;
 
 /// Whether a fill made or took liquidity.
@@ -440,9 +441,9 @@ impl Exchange {
         venue_time: i64,
     ) {
         let setup = Arc::clone(&self.setup);
-        let (exact, fee) = self.fee(id, price, size, liquidity);
+        let (total, fee) = self.fee(id, price, size, liquidity);
         let order = self.orders.get_mut(id);
-        order.fee_exact = exact;
+        order.fee_total = total;
         order.fee_booked += fee;
         order.filled += size;
         let (strategy, request) = (order.strategy, order.request);
@@ -459,7 +460,6 @@ impl Exchange {
                 Happening::PartialFill
             },
         );
-        let instrument = &setup.instruments[request.instrument as usize];
         let booked = FillToBook {
             strategy,
             instrument: request.instrument,
@@ -467,6 +467,7 @@ impl Exchange {
             price,
             size,
             fee,
+            fee_currency: self.fee_currency(request.instrument, request.side),
         };
         let (_, postings) = self.ledger.book(&setup, &booked);
         let market = &mut self.markets[request.instrument as usize];
@@ -478,7 +479,7 @@ impl Exchange {
         event.last_size = size;
         event.liquidity = liquidity as u8;
         event.flags = if unsized_source { FLAG_UNSIZED } else { 0 };
-        event.currency = instrument.quote;
+        event.currency = booked.fee_currency;
         event.set_amount(fee);
         let answer_time = event.answer_time;
         self.publish(event);
@@ -491,7 +492,7 @@ impl Exchange {
                 venue_time,
                 answer_time,
                 flags: posting.account as u8,
-                currency: instrument.quote,
+                currency: posting.currency,
                 limit: ABSENT,
                 trigger: ABSENT,
                 expire: ABSENT,
@@ -508,36 +509,48 @@ impl Exchange {
         }
     }
 
-    /// (exact total, fee now): the fee is rounded half up on the order's running total, each fill paying the difference.
-    fn fee(&self, id: u64, price: i64, size: i64, liquidity: Liquidity) -> (i128, i128) {
+    /// (total so far, fee now) of a fill of this order.
+    fn fee(&self, id: u64, price: i64, size: i64, liquidity: Liquidity) -> (FeeTotal, i128) {
         let order = self.orders.get(id);
-        let (index, exact, booked) = (order.request.instrument, order.fee_exact, order.fee_booked);
-        self.fee_after(index, exact, booked, price, size, liquidity)
+        self.fee_after(
+            &order.request,
+            &order.fee_total,
+            order.fee_booked,
+            price,
+            size,
+            liquidity,
+        )
     }
 
     /// The same for an order with these totals so far.
     fn fee_after(
         &self,
-        index: u32,
-        exact_so_far: i128,
-        booked_so_far: i128,
+        request: &OrderRequest,
+        so_far: &FeeTotal,
+        booked: i128,
         price: i64,
         size: i64,
         liquidity: Liquidity,
-    ) -> (i128, i128) {
-        let instrument = &self.setup.instruments[index as usize];
-        let venue = &self.setup.venues[instrument.venue as usize];
-        let rate = match liquidity {
-            Liquidity::Maker => venue.maker_rate,
-            Liquidity::Taker => venue.taker_rate,
+    ) -> (FeeTotal, i128) {
+        let instrument = &self.setup.instruments[request.instrument as usize];
+        let index = self.fee_currency(request.instrument, request.side);
+        let value = if index == instrument.quote {
+            (price as i128 * size as i128 * instrument.factor).abs()
+        } else {
+            size as i128 * balance_unit(&self.setup, request.instrument)
         };
-        let exact = (price as i128 * size as i128 * instrument.factor).abs() * rate as i128;
-        let currency = &self.setup.currencies[instrument.quote as usize];
+        let currency = &self.setup.currencies[index as usize];
         let unit = pow10(currency.ledger_scale - currency.decimals);
-        let round = |exact: i128| div_half_up(exact, unit * pow10(RATE_DECIMALS)) * unit;
-        match venue.fee_rounding {
-            FeeRounding::Order => (exact_so_far + exact, round(exact_so_far + exact) - booked_so_far),
-            FeeRounding::Fill => (exact_so_far + exact, round(exact)),
+        let fill = instrument.fees.fill(value, size, liquidity);
+        instrument.fees.charge(so_far, booked, &fill, unit)
+    }
+
+    /// What the fee of a fill is paid in.
+    fn fee_currency(&self, index: u32, side: Side) -> u32 {
+        let instrument = &self.setup.instruments[index as usize];
+        match (instrument.fees.currency, side, instrument.base) {
+            (FeeCurrency::Received, Side::Buy, Some(base)) => base,
+            _ => instrument.quote,
         }
     }
 
@@ -551,7 +564,10 @@ impl Exchange {
         let instrument = &self.setup.instruments[index as usize];
         let affordable = |size: i64| {
             let value = price as i128 * size as i128 * instrument.factor;
-            let fee = self.fee(id, price, size, liquidity).1;
+            let fee = match self.fee_currency(index, order.request.side) == instrument.quote {
+                true => self.fee(id, price, size, liquidity).1,
+                false => 0,
+            };
             match order.request.side {
                 Side::Buy => value + fee <= self.ledger.cash[instrument.quote as usize],
                 Side::Sell => {
@@ -583,13 +599,15 @@ impl Exchange {
         let index = order.request.instrument;
         let instrument = &self.setup.instruments[index as usize];
         let sign = order.request.side.sign();
-        let (mut exact, mut booked) = (order.fee_exact, order.fee_booked);
+        let is_in_quote = self.fee_currency(index, order.request.side) == instrument.quote;
+        let (mut so_far, mut booked) = (order.fee_total, order.fee_booked);
         let mut cash = self.ledger.cash[instrument.quote as usize];
         let mut sellable = self.sellable(index);
         for (price, size) in pieces {
-            let (total, fee) = self.fee_after(index, exact, booked, *price, *size, liquidity);
-            (exact, booked) = (total, booked + fee);
-            cash -= sign as i128 * *price as i128 * *size as i128 * instrument.factor + fee;
+            let (total, fee) = self.fee_after(&order.request, &so_far, booked, *price, *size, liquidity);
+            (so_far, booked) = (total, booked + fee);
+            let paid = if is_in_quote { fee } else { 0 };
+            cash -= sign as i128 * *price as i128 * *size as i128 * instrument.factor + paid;
             sellable += sign as i128 * *size as i128;
             if cash < 0 || sellable < 0 {
                 return false;

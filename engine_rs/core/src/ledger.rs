@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::arith::{div_ceil, div_half_even, narrow};
 use crate::order::Side;
 use crate::position::{Change, Position};
 use crate::setup::Setup;
@@ -24,6 +25,7 @@ pub enum AccountKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Posting {
     pub account: AccountKind,
+    pub currency: u32,
     pub amount: i128,
 }
 
@@ -35,7 +37,10 @@ pub struct FillToBook {
     pub side: Side,
     pub price: i64,
     pub size: i64,
+    /// On the ledger scale of its currency.
     pub fee: i128,
+    /// The quote currency, or the base coin of a buy whose fee is taken from what it brings in.
+    pub fee_currency: u32,
 }
 
 /// What is owned. The engine keeps two: the true one, booked at matching, and the told one, booked as answers arrive.
@@ -78,34 +83,64 @@ impl Ledger {
         &self.positions[strategy as usize * self.instruments + instrument as usize]
     }
 
-    /// Books a fill and gives its postings; they sum to zero. Those of 0 are no postings.
-    pub fn book(&mut self, setup: &Setup, fill: &FillToBook) -> (Change, [Posting; 5]) {
+    /// Books a fill and gives its postings; in each currency they sum to zero. Those of 0 are no postings.
+    pub fn book(&mut self, setup: &Setup, fill: &FillToBook) -> (Change, [Posting; 7]) {
         let instrument = &setup.instruments[fill.instrument as usize];
-        let currency = instrument.quote as usize;
+        let (quote, fee_currency) = (instrument.quote, fill.fee_currency);
         let signed_size = fill.size * fill.side.sign();
         let index = fill.strategy as usize * self.instruments + fill.instrument as usize;
         let change = self.positions[index].apply(signed_size, fill.price, instrument.factor);
-        self.positions[index].fees += fill.fee;
         self.net[fill.instrument as usize] += signed_size;
-        self.cash[currency] -= change.value + fill.fee;
-        self.inventory[currency] += change.cost;
-        self.pnl[currency] -= change.realised;
-        self.fees[currency] += fill.fee;
         self.turnover += change.value.abs();
-        self.keep_held(fill.instrument);
+        let mut given = Change::default();
+        let (mut fee, mut rest) = (fill.fee, 0);
+        if fee_currency == quote {
+            self.positions[index].fees += fill.fee;
+        } else {
+            // The coins leave the position as if sold at the fill's price, and that pays the fee. Only whole raw sizes can
+            // leave it: what is too much comes back as a balance of the coin.
+            let unit = crate::exchange::balance_unit(setup, fill.instrument);
+            let coins = narrow(div_ceil(fill.fee, unit)).expect("a fee is less than what it is taken from");
+            given = self.positions[index].apply(-coins, fill.price, instrument.factor);
+            self.net[fill.instrument as usize] -= coins;
+            self.positions[index].fees += div_half_even(fill.fee * fill.price as i128 * instrument.factor, unit);
+            (fee, rest) = (-given.value, coins as i128 * unit - fill.fee);
+        }
+        let paid = if fee_currency == quote { fee } else { 0 };
         let postings = [
-            (AccountKind::Cash, -change.value),
-            (AccountKind::Inventory, change.cost),
-            (AccountKind::Pnl, -change.realised),
-            (AccountKind::Cash, -fill.fee),
-            (AccountKind::Fees, fill.fee),
+            (AccountKind::Cash, quote, -change.value),
+            (AccountKind::Inventory, quote, change.cost + given.cost),
+            (AccountKind::Pnl, quote, -change.realised - given.realised),
+            (AccountKind::Cash, quote, -paid),
+            (AccountKind::Fees, quote, fee),
+            (AccountKind::Cash, fee_currency, rest),
+            (AccountKind::Fees, fee_currency, -rest),
         ]
-        .map(|(account, amount)| Posting { account, amount });
+        .map(|(account, currency, amount)| Posting {
+            account,
+            currency,
+            amount,
+        });
+        let sum = |currency: u32| -> i128 {
+            let of_it = postings.iter().filter(|posting| posting.currency == currency);
+            of_it.map(|posting| posting.amount).sum()
+        };
         assert_eq!(
-            postings.iter().map(|posting| posting.amount).sum::<i128>(),
-            0,
+            (sum(quote), sum(fee_currency)),
+            (0, 0),
             "postings of a fill sum to zero"
         );
+        for posting in &postings {
+            let currency = posting.currency as usize;
+            match posting.account {
+                AccountKind::Cash => self.cash[currency] += posting.amount,
+                AccountKind::Inventory => self.inventory[currency] += posting.amount,
+                AccountKind::Pnl => self.pnl[currency] += posting.amount,
+                AccountKind::Fees => self.fees[currency] += posting.amount,
+                AccountKind::Rounding => unreachable!("a fill leaves no residue"),
+            }
+        }
+        self.keep_held(fill.instrument);
         (change, postings)
     }
 
@@ -148,8 +183,7 @@ impl Ledger {
             let instrument = &setup.instruments[index];
             // The balance on its own scale is a whole number of sizes plus, after fees in kind, a finer rest.
             let unit = crate::arith::pow10(setup.currencies[currency].ledger_scale - instrument.size_decimals);
-            equity +=
-                crate::arith::div_half_even(balance * doubled_mark(index as u32)? as i128 * instrument.factor, unit);
+            equity += div_half_even(balance * doubled_mark(index as u32)? as i128 * instrument.factor, unit);
         }
         Some(equity)
     }

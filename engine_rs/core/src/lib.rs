@@ -18,6 +18,7 @@ pub mod engine;
 pub mod equity;
 pub mod event;
 pub mod exchange;
+pub mod fees;
 pub mod handles;
 pub mod indicators;
 pub mod ledger;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::ABSENT;
+use crate::fees::FeeTotal;
 use crate::lifecycle::State;
 use crate::reason::Reason;
 
@@ -161,9 +162,9 @@ pub struct Order {
     pub fresh: bool,
     /// A market or triggered stop order that waits for the next open.
     pub waiting: bool,
-    /// Exact fee so far, on the ledger scale times 10^RATE_DECIMALS.
-    pub fee_exact: i128,
-    /// Fee booked so far, on the ledger scale.
+    /// What its fee so far is made of.
+    pub fee_total: FeeTotal,
+    /// Fee booked so far, on the ledger scale of its currency.
     pub fee_booked: i128,
 
     // As its strategy was told.
@@ -207,7 +208,7 @@ impl Order {
             queue: QueueAhead::Unknown,
             fresh: true,
             waiting: false,
-            fee_exact: 0,
+            fee_total: FeeTotal::default(),
             fee_booked: 0,
             told_state: State::PendingNew,
             told_quantity: request.quantity,

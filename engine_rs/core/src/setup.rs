@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::arith::pow10;
 use crate::calendar::Calendar;
 use crate::decimal;
+use crate::fees::FeeSchedule;
+pub use crate::fees::{FeeCurrency, FeeRounding, RATE_DECIMALS};
 use crate::record::BarPrice;
 
-/// Decimals of fee rates.
-pub const RATE_DECIMALS: u32 = 10;
 const LEVERAGE_DECIMALS: u32 = 4;
 const SHARE_DECIMALS: u32 = 6;
 
@@ -147,6 +147,47 @@ pub struct FeesText {
     pub taker: String,
     #[serde(default)]
     pub rounding: FeeRounding,
+    /// For each unit of size: a share, a contract.
+    #[serde(default)]
+    pub per_share: Option<String>,
+    #[serde(default)]
+    pub per_order: Option<String>,
+    #[serde(default)]
+    pub minimum: Option<String>,
+    #[serde(default)]
+    pub maximum_rate: Option<String>,
+    #[serde(default)]
+    pub currency: FeeCurrency,
+}
+
+impl FeesText {
+    /// The schedule of an instrument whose quote currency has this ledger scale.
+    fn schedule(&self, place: &str, scale: u32, size_decimals: u32) -> Result<FeeSchedule, SetupError> {
+        let parts = |value: &Option<String>, decimals: u32| match value {
+            None => Ok(None),
+            Some(value) => amount(place, value, decimals).map(Some),
+        };
+        let schedule = FeeSchedule {
+            maker_rate: number(place, &self.maker, RATE_DECIMALS)?,
+            taker_rate: number(place, &self.taker, RATE_DECIMALS)?,
+            per_size: parts(&self.per_share, scale + RATE_DECIMALS - size_decimals)?.unwrap_or(0),
+            per_order: parts(&self.per_order, scale + RATE_DECIMALS)?.unwrap_or(0),
+            minimum: parts(&self.minimum, scale + RATE_DECIMALS)?,
+            maximum_rate: match &self.maximum_rate {
+                None => None,
+                Some(rate) => Some(number(place, rate, RATE_DECIMALS)?),
+            },
+            rounding: self.rounding,
+            currency: self.currency,
+        };
+        if schedule.per_size < 0 || schedule.per_order < 0 {
+            return Err(wrong(place, "fees.per_share and fees.per_order must not be negative"));
+        }
+        if schedule.minimum.is_some_and(|minimum| minimum < 0) || schedule.maximum_rate.is_some_and(|rate| rate < 0) {
+            return Err(wrong(place, "fees.minimum and fees.maximum_rate must not be negative"));
+        }
+        Ok(schedule)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -243,16 +284,6 @@ pub enum AccountKind {
     Margin,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FeeRounding {
-    /// Rounded on the order's running total, each fill paying the difference.
-    #[default]
-    Order,
-    /// Each fill by itself.
-    Fill,
-}
-
 /// What a market order meets beyond the size that a quote shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -343,9 +374,6 @@ pub struct Venue {
     pub name: String,
     /// Which watermark it has; all venues share one where `one_clock` holds.
     pub clock: u32,
-    pub maker_rate: i64,
-    pub taker_rate: i64,
-    pub fee_rounding: FeeRounding,
     pub latency: Latency,
     pub beyond_top: BeyondTop,
     pub slippage_ticks: i64,
@@ -373,6 +401,7 @@ pub struct Instrument {
     pub base: Option<u32>,
     /// price x size x factor = amount on the quote currency's ledger scale.
     pub factor: i128,
+    pub fees: FeeSchedule,
     pub min_notional: i128,
     pub allow_negative_price: bool,
     pub source: Source,
@@ -524,9 +553,6 @@ impl Setup {
             venues.push(Venue {
                 name: venue.name.clone(),
                 clock: if text.one_clock { 0 } else { index as u32 },
-                maker_rate: number(&place, &venue.fees.maker, RATE_DECIMALS)?,
-                taker_rate: number(&place, &venue.fees.taker, RATE_DECIMALS)?,
-                fee_rounding: venue.fees.rounding,
                 latency: venue.latency_ns,
                 beyond_top: venue.beyond_top,
                 slippage_ticks: venue.slippage_ticks,
@@ -575,6 +601,13 @@ impl Setup {
             let scale = scales[quote as usize];
             let factor =
                 multiplier as i128 * pow10(scale - instrument.price_decimals - instrument.size_decimals - decimals);
+            let is_in_kind = text.venues[instrument.venue as usize].fees.currency == FeeCurrency::Received;
+            if is_in_kind && (instrument.base.is_none() || text.account.kind != AccountKind::Cash) {
+                return Err(wrong(
+                    &place,
+                    "fees in what is received need an instrument with a base and an account of kind \"cash\"",
+                ));
+            }
             let has = |kind: &str| instrument.kinds.iter().any(|name| name == kind);
             if instrument.source == Source::Bar && instrument.bar_length.is_none() {
                 return Err(wrong(&place, "bars decide its fills, but it names no bar length"));
@@ -604,6 +637,9 @@ impl Setup {
                     None => None,
                 },
                 factor,
+                fees: text.venues[instrument.venue as usize]
+                    .fees
+                    .schedule(&place, scale, instrument.size_decimals)?,
                 min_notional: match &instrument.min_notional {
                     Some(value) => amount(&place, value, scale)?,
                     None => 0,

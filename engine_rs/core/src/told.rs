@@ -59,6 +59,7 @@ pub fn apply(setup: &Setup, orders: &mut OrderTable, ledger: &mut Ledger, event:
                 price: event.last_price,
                 size: event.last_size,
                 fee: event.amount(),
+                fee_currency: event.currency,
             };
             ledger.book(setup, &fill);
         }

@@ -64,8 +64,7 @@ fn run_in_batches(world: &World, batch: usize, cut: Option<usize>) -> Outcome {
 
 fn without_fees(mut world: World) -> World {
     for venue in &mut world.text.venues {
-        venue.fees.maker = "0".into();
-        venue.fees.taker = "0".into();
+        venue.fees = support::venue("").fees;
     }
     world
 }

@@ -535,10 +535,15 @@ impl Fill {
         self.names
             .size(self.event.instrument, self.event.quantity - self.event.filled)
     }
-    /// In the quote currency; negative for a rebate.
+    /// In `fee_currency`; negative for a rebate.
     #[getter]
     fn fee(&self) -> f64 {
         self.names.amount(self.event.currency, self.event.amount())
+    }
+    /// The quote currency, or the base coin where the venue takes its fee from what is received.
+    #[getter]
+    fn fee_currency(&self) -> &str {
+        &self.names.setup.currencies[self.event.currency as usize].name
     }
     /// "maker" or "taker".
     #[getter]

@@ -74,6 +74,7 @@ struct Follow {
     arrival: i64,
     triggered_seq: Option<u64>,
     fee_parts: i128,
+    fee_value: i128,
     fee_booked: i128,
 }
 
@@ -328,6 +329,7 @@ impl Checker<'_> {
                 arrival: event.venue_time,
                 triggered_seq: None,
                 fee_parts: 0,
+                fee_value: 0,
                 fee_booked: 0,
             });
             return 0;
@@ -428,8 +430,35 @@ impl Checker<'_> {
         let rate = number(if is_maker { &venue.fees.maker } else { &venue.fees.taker }, 10);
         let value = event.last_price as i128 * event.last_size as i128 * FACTOR;
         order.fee_parts += value * rate;
-        let fee = (order.fee_parts + RATE_UNIT / 2).div_euclid(RATE_UNIT) - order.fee_booked;
+        order.fee_value += value;
+        let given = |text: &Option<String>| text.as_ref().map(|text| number(text, 2) * RATE_UNIT);
+        let mut parts = order.fee_parts + given(&venue.fees.per_order).unwrap_or(0);
+        if let Some(per_share) = &venue.fees.per_share {
+            parts += number(per_share, 12) * order.filled as i128;
+        }
+        parts = parts.max(given(&venue.fees.minimum).unwrap_or(i128::MIN));
+        if let Some(rate) = &venue.fees.maximum_rate {
+            parts = parts.min(order.fee_value * number(rate, 10));
+        }
+        let fee = (parts + RATE_UNIT / 2).div_euclid(RATE_UNIT) - order.fee_booked;
         order.fee_booked += fee;
+        // Whatever its fills, an order has paid no less than the minimum and no more than the cap, to half a cent.
+        let paid = order.fee_booked * RATE_UNIT;
+        let cap = venue
+            .fees
+            .maximum_rate
+            .as_ref()
+            .map_or(i128::MAX, |rate| order.fee_value * number(rate, 10));
+        assert!(
+            paid - RATE_UNIT / 2 <= cap,
+            "an order paid more than its cap: {event:?}"
+        );
+        if let Some(minimum) = given(&venue.fees.minimum) {
+            assert!(
+                paid + RATE_UNIT / 2 >= minimum.min(cap),
+                "an order paid less than the minimum: {event:?}"
+            );
+        }
         assert_eq!(event.amount(), fee, "the fee of {event:?}");
         // Law 6: cash.
         let sign = if is_buy { 1 } else { -1 };

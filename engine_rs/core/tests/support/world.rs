@@ -280,7 +280,14 @@ fn venue_rules() -> impl Strategy<Value = replay_core::setup::VenueText> {
         select(vec!["1", "0.5", "0.3"]),
         select(vec![0_i64, 0, 5, 40]),
     );
-    let fees = select(vec![("0", "0"), ("0.0002", "0.0005"), ("-0.0001", "0.001")]);
+    let fees = select(vec![
+        ["0", "0", "", "", "", ""],
+        ["0.0002", "0.0005", "", "", "", ""],
+        ["-0.0001", "0.001", "", "", "", ""],
+        ["0", "0", "0.035", "", "1.25", "0.02"],
+        ["-0.0001", "0.001", "0.01", "0.40", "", "0.005"],
+        ["0.0002", "0", "", "0.25", "0.75", ""],
+    ]);
     (latency(), fills, on_bars, fees).prop_map(|(latency_ns, fills, on_bars, fees)| {
         let mut venue = venue("V");
         venue.latency_ns = latency_ns;
@@ -288,8 +295,11 @@ fn venue_rules() -> impl Strategy<Value = replay_core::setup::VenueText> {
         (venue.bar_touch, venue.bar_path, venue.bar_market) = (on_bars.0, on_bars.1, on_bars.2);
         venue.max_share = on_bars.3.into();
         venue.bar_grace_ns = on_bars.4;
-        venue.fees.maker = fees.0.into();
-        venue.fees.taker = fees.1.into();
+        let [maker, taker, per_share, per_order, minimum, maximum_rate] = fees;
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_string());
+        (venue.fees.maker, venue.fees.taker) = (maker.into(), taker.into());
+        (venue.fees.per_share, venue.fees.per_order) = (some(per_share), some(per_order));
+        (venue.fees.minimum, venue.fees.maximum_rate) = (some(minimum), some(maximum_rate));
         venue
     })
 }
