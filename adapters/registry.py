@@ -42,8 +42,13 @@ BUILT_IN = {
     "replay.controls": {"kafka": "replay.adapters.kafka.control:open_control"},
     "replay.groups": {"kafka": "replay.adapters.kafka.group:open_group"},
     "replay.formats": {
+        "dbn": "replay.adapters.formats.dbn:FORMAT",
         "feather": "replay.adapters.formats.feather:FORMAT",
+        "hftbacktest": "replay.adapters.formats.hftbacktest:FORMAT",
         "histdata": "replay.adapters.formats.histdata:FORMAT",
+        "kaiko": "replay.adapters.formats.kaiko:FORMAT",
+        "lean": "replay.adapters.formats.lean:FORMAT",
+        "lobster": "replay.adapters.formats.lobster:FORMAT",
         "parquet": "replay.adapters.formats.parquet:FORMAT",
         "tardis": "replay.adapters.formats.tardis:FORMAT",
         "truefx": "replay.adapters.formats.truefx:FORMAT",

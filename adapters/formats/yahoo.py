@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.adapters.formats.rounding import half_even
 from replay.adapters.formats.text import TextFormat, TextTable, columns_by_name, header_of, needed_symbol
 from replay.errors import ConfigError
 from replay.feeds.format import Piece, Request, Scale, not_of_format, one_bar_length
@@ -136,12 +137,7 @@ def _adjust(records: NDArray[Any], adjusted: NDArray[np.int64]) -> None:
     for place, target in enumerate(adjusted.tolist()):
         close = int(records["d"][place])
         for name in "abcd":
-            records[name][place] = _half_even(int(records[name][place]) * target, close)
-
-
-def _half_even(numerator: int, denominator: int) -> int:
-    quotient, rest = divmod(numerator, denominator)
-    return quotient + (rest * 2 > denominator or (rest * 2 == denominator and quotient % 2 == 1))
+            records[name][place] = half_even(int(records[name][place]) * target, close)
 
 
 def _length_ns(rows: list[list[str]], date: int, time: int | None) -> int | None:
