@@ -162,3 +162,30 @@ async def test_a_comparison_draws_both_runs_and_zooms(made: Path, tmp_path: Path
                        " return c.zoom([a, a + (b - a) / 50]); })()")  # fmt: skip
         assert await page.run("document.querySelector('#chart').data[0].x.length") < 30
         assert page.errors == []
+
+
+async def test_a_click_on_a_fill_marks_its_round_trip(shown: Page) -> None:
+    await shown.click(".grid .rows .row", 4)
+    await shown.until(f"{CHART}.chosen === 4")
+    entry = await shown.run(
+        f"(() => {{ const {{ fills, trades }} = {CHART}.data; return fills.time.indexOf(trades.entry_time[7]); }})()"
+    )
+    await shown.run(f"document.getElementById('chart').emit('plotly_click', {{ points: [{{ customdata: {entry} }}] }})")
+    await shown.until(f"{CHART}.chosen === 7")
+    assert await shown.run("document.querySelector('.grid .row.chosen').dataset.row") == "7"
+
+
+async def test_a_run_without_a_fill_has_a_page_too(made: Path, tmp_path: Path) -> None:
+    modes.backtest(
+        load(made / "run.toml", sets=["strategy.0.params.slow=9000", "strategy.1.params.slow=9000"]), out=tmp_path
+    )
+    path = write_report(find_subject(tmp_path))
+    program = find_browser()
+    assert program is not None
+    async with open_browser(program) as page:
+        await page.open(path.as_uri())
+        await page.until(READY)
+        assert await page.run("document.getElementById('trades-section').hidden")
+        assert await page.run("document.getElementById('costs-section').hidden")
+        assert await page.run("document.querySelectorAll('#chart .scatterlayer .trace').length") >= 4
+        assert page.errors == []

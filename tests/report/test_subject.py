@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -108,3 +109,14 @@ def test_a_run_without_its_tables_still_has_its_statistics(copied: Path) -> None
     subject = find_subject(copied / "out")
     assert subject.optional("fills") is None and subject.result.stats["fills"]
     assert Result.load(copied / "out").digest == subject.result.digest
+
+
+def test_of_an_interrupted_run_the_tape_is_read_as_far_as_it_came(copied: Path) -> None:
+    file = copied / "out" / "result.json"
+    document = json.loads(file.read_text())
+    document["interrupted"], document["counts"]["records"] = True, 5_000
+    file.write_text(json.dumps(document))
+    subject = find_subject(copied / "out")
+    stored = tape.load(copied / "market.npy").records[:5_000]
+    assert sum(one.records for one in subject.prices) == int((stored["kind"] == 1).sum())
+    assert not any("cannot be read again" in note for note in subject.notes)

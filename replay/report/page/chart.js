@@ -22,6 +22,7 @@ class RunChart {
     this.whole = null;
     this.waiting = 0;
     this.onShown = () => {};
+    this.onTrade = () => {};
   }
 
   /** Show an instrument, by its place among those with prices; -1 where no instrument has any. */
@@ -58,10 +59,30 @@ class RunChart {
       await Plotly.newPlot(this.place, traces, layout, config);
       this.place.on("plotly_relayout", (change) => this.follow(change));
       this.place.on("plotly_doubleclick", () => this.zoom(this.whole));
+      this.place.on("plotly_click", ({ points }) => this.choose(points.find((point) => point.customdata !== undefined)));
     } else {
       await Plotly.react(this.place, traces, layout);
     }
     this.onShown(this);
+  }
+
+  /** Mark the round trip of a fill that was clicked; of two that meet there, the one that it entered. */
+  choose(point) {
+    const { fills, trades } = this.data;
+    if (!point || !trades) return;
+    const row = point.customdata;
+    const names = this.head.tables;
+    const of = (table, columns, at, word) => names[table].words[word][columns[word][at]];
+    const found = [];
+    for (let trade = rowAt(trades.exit_time, fills.time[row]); trade < trades.exit_time.length && found.length < 2; trade++) {
+      const isSame = ["symbol", "strategy"].every((word) => of("fills", fills, row, word) === of("trades", trades, trade, word));
+      if (isSame && trades.entry_time[trade] <= fills.time[row]) found.push(trade);
+      else if (isSame) break;
+    }
+    if (!found.length) return;
+    this.chosen = found[found.length - 1];
+    this.draw();
+    this.onTrade(this.chosen);
   }
 
   /** Take a range that the reader dragged or scrolled to. */
@@ -170,7 +191,7 @@ class RunChart {
       const shape = `triangle-${side === "buy" ? "up" : "down"}${enters ? "" : "-open"}`;
       return {
         type: "scatter", mode: "markers", name, x: rows.map((row) => chartTime(fills.time[row])),
-        y: rows.map((row) => fills.price[row]), text: rows.map((row) => this.fillText(row)),
+        y: rows.map((row) => fills.price[row]), text: rows.map((row) => this.fillText(row)), customdata: rows,
         hovertemplate: "%{text}<extra></extra>", yaxis: "y", showlegend: lists[place].length > 0,
         marker: { symbol: shape, size: 9, color: colour, line: { width: enters ? 0.5 : 1.5, color: enters ? paint.paper : colour } },
       };

@@ -77,15 +77,19 @@ class Grid {
     this.paint();
   }
 
-  pick(row, isScrolled = false) {
+  /** Mark a row and bring it into sight. */
+  mark(row) {
     this.chosen = row;
-    if (isScrolled) {
-      const at = this.rows.indexOf(row) * ROW_PIXELS;
-      const { scrollTop, clientHeight } = this.place;
-      if (at < scrollTop) this.place.scrollTop = at;
-      if (at + 3 * ROW_PIXELS > scrollTop + clientHeight) this.place.scrollTop = at + 3 * ROW_PIXELS - clientHeight;
-    }
+    const at = this.rows.indexOf(row) * ROW_PIXELS;
+    const { scrollTop, clientHeight } = this.place;
+    if (at >= 0 && at < scrollTop) this.place.scrollTop = at;
+    if (at + 3 * ROW_PIXELS > scrollTop + clientHeight) this.place.scrollTop = at + 3 * ROW_PIXELS - clientHeight;
     this.paint();
+  }
+
+  /** Mark a row and tell of it. */
+  pick(row) {
+    this.mark(row);
     this.choose(row);
   }
 
@@ -94,7 +98,7 @@ class Grid {
     if (!(event.key in steps) || !this.rows.length) return;
     event.preventDefault();
     const at = this.rows.indexOf(this.chosen) + steps[event.key];
-    this.pick(this.rows[Math.min(Math.max(at, 0), this.rows.length - 1)], true);
+    this.pick(this.rows[Math.min(Math.max(at, 0), this.rows.length - 1)]);
   }
 
   /** Make the elements of the rows in sight. */

@@ -186,6 +186,7 @@ function fillTrades(trades) {
     chart.go(row);
     byId("chart").scrollIntoView({ block: "nearest", behavior: "smooth" });
   });
+  chart.onTrade = (row) => grid.mark(row);
   const [side, result, symbol] = ["trade-side", "trade-result", "trade-symbol"].map(byId);
   symbol.append(new Option("all", ""), ...symbols.map((name) => new Option(name, name)));
   byId("trade-symbol-label").hidden = symbols.length < 2;
