@@ -168,7 +168,9 @@ class Session:
             self._create(config, setup, strategies)
             return []
         place = str(self.folder / MANIFEST_FILE)
-        changed = first_difference(_kept(self.manifest.config), _kept(config_mapping(config, self.folder)))
+        # With today's defaults: a key that replay has learnt since the session was made is no other configuration.
+        before = config_mapping(from_mapping(self.manifest.config, base_dir=self.folder), self.folder)
+        changed = first_difference(_kept(before), _kept(config_mapping(config, self.folder)))
         if changed is not None:
             raise _other_configuration(changed, place)
         stored = self._read_setup()

@@ -38,12 +38,36 @@ class Checker:
         self._check_kafka(self.config.kafka, ("kafka",))
         own = [("feed", index, feed.kafka) for index, feed in enumerate(self.config.feed)]
         own += [("sink", index, sink.kafka) for index, sink in enumerate(self.config.sink)]
-        for index, feed in enumerate(self.config.feed):
-            if feed.idle.ns <= 0:
-                raise self.fail("idle must be longer than nothing", "feed", index, "idle", remedy='write idle = "10s"')
+        self._check_topics()
         for section, index, kafka in own:
             if kafka is not None:
                 self._check_kafka(kafka, (section, index, "kafka"))
+
+    def _check_topics(self) -> None:
+        """Each sink has a topic of its own: one that others write into is refused, and what is read back never ends."""
+        taken: dict[str, str] = {}
+        for index, feed in enumerate(self.config.feed):
+            if feed.idle.ns <= 0:
+                raise self.fail("idle must be longer than nothing", "feed", index, "idle", remedy='write idle = "10s"')
+            if feed.scheme == "kafka":
+                taken.setdefault(_bare(feed.uri), f"[[feed]] {index + 1} reads it")
+        for index, feed in enumerate(self.config.feed):
+            if feed.dead_letters is not None and _bare(feed.dead_letters) in taken:
+                raise self._two_uses(feed.dead_letters, taken, "feed", index, "dead_letters")
+        for index, feed in enumerate(self.config.feed):
+            if feed.dead_letters is not None:
+                taken.setdefault(_bare(feed.dead_letters), f"the dead letters of [[feed]] {index + 1} go there")
+        for index, sink in enumerate(self.config.sink):
+            if sink.scheme != "kafka":
+                continue
+            if _bare(sink.uri) in taken:
+                raise self._two_uses(sink.uri, taken, "sink", index, "uri")
+            taken[_bare(sink.uri)] = f"[[sink]] {index + 1} publishes to it"
+
+    def _two_uses(self, uri: str, taken: dict[str, str], *path: str | int) -> ConfigError:
+        return self.fail(
+            f"{_bare(uri)} has another use in this run: {taken[_bare(uri)]}", *path, remedy="give it a topic of its own"
+        )
 
     def _check_kafka(self, kafka: Kafka, at: toml.Path) -> None:
         for first, second in (("password_env", "password_file"), ("key_password_env", "key_password_file")):
@@ -388,3 +412,8 @@ class Checker:
                     *("account", "cash", name),
                     remedy=f'no instrument has base = "{name}" and quote = "{account.currency}"',
                 )
+
+
+def _bare(uri: str) -> str:
+    """Give the address of a topic without its options."""
+    return uri.partition("?")[0]

@@ -59,6 +59,16 @@ def test_a_folder_that_was_renamed_goes_on(tmp_path: Path) -> None:
     assert paper(tmp_path / "t").digest == first.digest
 
 
+def test_a_session_that_was_made_before_a_key_of_the_run_file_was_known_goes_on(tmp_path: Path) -> None:
+    first = paper(tmp_path / "s")
+    manifest = tmp_path / "s" / "session.toml"
+    lines = manifest.read_text().splitlines(keepends=True)
+    older = [line.replace(", max_ahead = \"10s\"", "") for line in lines]
+    assert older != lines
+    manifest.write_text("".join(older))
+    assert paper(tmp_path / "s").digest == first.digest
+
+
 def test_each_start_has_the_next_epoch(tmp_path: Path) -> None:
     for epoch in (1, 2, 3):
         paper(tmp_path / "s")
