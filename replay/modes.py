@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from replay.config import DurationText, RunConfig, TimeText, resolved
+from replay.config.run_config import locate
 from replay.control import let_operators_in, risk_switches
 from replay.errors import UsageError
 from replay.feeds.deadletters import DeadLetterWriter
@@ -34,6 +35,7 @@ from replay.pipeline.sinks import EquityLog, EventLog, HeldFile
 from replay.pipeline.snapshots import Files
 from replay.pipeline.stop import Stop, stop_on_signals
 from replay.recovery import SnapshotMisled
+from replay.result.benchmark import Levels
 from replay.result.marks import SAMPLE
 from replay.result.result import EVENTS_FILE, RESULT_FILE, Result, ResultBuilder
 from replay.running import Host, ResultSink, Run
@@ -407,6 +409,14 @@ def _watch(pipeline: Pipeline, risk: RiskSwitches) -> None:
     pipeline.extra_measured.append(risk)
 
 
+def _benchmark(config: RunConfig) -> str | Levels | None:
+    """Give what the run is held against; a file is read."""
+    file = config.stats.benchmark_file
+    if file is not None:
+        return Levels.read(Path(locate(file, config.base_dir)))
+    return None if config.stats.benchmark == "none" else config.stats.benchmark
+
+
 def _builder(
     opened: Opened,
     folder: Path | None,
@@ -414,12 +424,15 @@ def _builder(
     keeps_events: bool,
     on_marks: Callable[[bytes], None] | None = None,
 ) -> ResultBuilder:
+    run, stats = opened.plan.config.run, opened.plan.config.stats
     return ResultBuilder(
         opened.setup,
         opened.engine.ledger_scales(),
         folder=folder,
         name=opened.plan.name,
-        periods_per_year=opened.plan.config.run.periods_per_year,
+        periods_per_year=run.periods_per_year,
+        risk_free=stats.risk_free_per_period(run.periods_per_year),
+        benchmark=_benchmark(opened.plan.config),
         keeps_events=keeps_events,
         on_marks=on_marks,
         is_provisional=on_marks is not None,

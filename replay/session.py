@@ -51,7 +51,7 @@ EVENTS_FILE = "events.bin"
 EQUITY_FILE = "equity.bin"
 MARKS_FILE = "marks.bin"
 
-FREE_SECTIONS = ("metrics", "log", "kafka", "sink", "control", "session")
+FREE_SECTIONS = ("metrics", "log", "kafka", "sink", "control", "session", "stats")
 """Sections of the run file that a session may change from start to start: nothing on the tape depends on them."""
 
 FREE_SWITCHES = ("stale_feed", "clock_jump", "disk")

@@ -35,6 +35,7 @@ class Checker:
         self._check_feeds()
         self._check_venues()
         self._check_money()
+        self._check_stats()
         self._check_kafka(self.config.kafka, ("kafka",))
         own = [("feed", index, feed.kafka) for index, feed in enumerate(self.config.feed)]
         own += [("sink", index, sink.kafka) for index, sink in enumerate(self.config.sink)]
@@ -322,6 +323,23 @@ class Checker:
                     *(*at, "fees", "currency"),
                     remedy=f'set base = "..." of {spec.symbol!r} (and no multiplier), or currency = "quote"',
                 )
+
+    def _check_stats(self) -> None:
+        stats = self.config.stats
+        if stats.benchmark_file is None:
+            choices = ["buy_and_hold", "none", *(spec.symbol for spec in self.config.instrument)]
+            if stats.benchmark not in choices:
+                raise self.fail(
+                    f"benchmark = {stats.benchmark!r} is neither a symbol of the run nor a .csv file",
+                    *("stats", "benchmark"),
+                    remedy=choose(stats.benchmark, choices),
+                )
+        if not -1 < stats.risk_free.value < 10:
+            raise self.fail(
+                f"risk_free is the return of a year, and {stats.risk_free} is not between -1 and 10",
+                *("stats", "risk_free"),
+                remedy='write 3 % as "0.03"',
+            )
 
     def _check_places(self, number: DecimalText, decimals: int, name: str, path: toml.Path) -> None:
         if units.decimal_places(number) > decimals:

@@ -32,6 +32,7 @@ from replay.config.sections import (
     SessionSection,
     SinkSpec,
     StaleFeed,
+    Stats,
     StrategySpec,
     SymbolColumn,
     TimeColumn,
@@ -46,7 +47,7 @@ def schema_markdown() -> str:
     for section in (
         Run, StrategySpec, FeedSpec, TimeColumn, SymbolColumn, SinkSpec, Kafka, Instrument, Venue, Fees, Latency,
         Account, Risk, Drawdown, PositionSwitch, OrderRate, StaleFeed, ClockJump, DiskSwitch, Control, Metrics, Log,
-        Currency, SessionSection,
+        Currency, SessionSection, Stats,
     ):  # fmt: skip
         head, _, rest = (section.__doc__ or "").partition("\n")
         notes = dict(line.strip().split(": ", 1) for line in rest.splitlines() if ": " in line)

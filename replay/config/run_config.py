@@ -111,4 +111,7 @@ def absolute(config: RunConfig, folder: Path | None = None) -> RunFile:
         msgspec.structs.replace(spec, kafka=None if spec.kafka is None else spec.kafka.located(place))
         for spec in config.sink
     ]
+    file = config.stats.benchmark_file
+    if file is not None:
+        sections["stats"] = msgspec.structs.replace(config.stats, benchmark=place(file))
     return RunFile(**sections)

@@ -564,6 +564,26 @@ class SessionSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     segment_bytes: Annotated[int, msgspec.Meta(ge=1 << 12)] = 64 << 20
 
 
+class Stats(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[stats]`: what the statistics of a run stand against; may change from start to start of a session.
+
+    benchmark: `buy_and_hold` (all instruments in equal amounts), a symbol, a CSV file of times and levels, or `none`.
+    risk_free: the return of a year without risk, as a decimal.
+    """
+
+    benchmark: Annotated[str, msgspec.Meta(min_length=1)] = "buy_and_hold"
+    risk_free: DecimalText = DecimalText("0")
+
+    @property
+    def benchmark_file(self) -> str | None:
+        """The path of the benchmark where it is a file."""
+        return self.benchmark if self.benchmark.lower().endswith((".csv", ".csv.gz")) else None
+
+    def risk_free_per_period(self, periods_per_year: int) -> float:
+        """Give what the yearly rate comes to in one period."""
+        return float((1.0 + float(self.risk_free.value)) ** (1.0 / periods_per_year) - 1.0)
+
+
 class Currency(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[currency]]`: the precision of a currency where the default (2, 0 for JPY and its like, 8 for coins) is wrong.
 
@@ -593,6 +613,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kafka: how Kafka is reached.
     sink: where a session publishes.
     session: journal and snapshots of a paper session.
+    stats: benchmark and risk-free rate.
     """
 
     run: Run = Run()
@@ -610,6 +631,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kafka: Kafka = Kafka()
     sink: list[SinkSpec] = []
     session: SessionSection = SessionSection()
+    stats: Stats = Stats()
 
 
 def text_format(uri: str) -> Literal["csv", "ndjson"] | None:

@@ -5,6 +5,7 @@ May not live here: the marks that the ledger values positions with; those are th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from replay.records import FLAG_BAR_LENGTH_MASK, RECORD, BarPrice, Kind, joined
 from replay.result.projections import MARKS, RunScales
 from replay.result.tables import Table, Words
+from replay.stats.periods import Period
 
 _PIECE_ROWS = 1_024
 """The series is sampled once in so many records of the tape, whatever batches they come in."""
@@ -35,13 +37,19 @@ class SamplerState(msgspec.Struct, frozen=True):
     latest_ns: int
     gathered: bytes
     """Records that wait for their piece to be full."""
+    period: int | None = None
+    """The period that is under way."""
+    latest: list[tuple[int, float] | None] = []
+    """The latest mark of each instrument in it."""
 
 
 class MarkSampler:
     """Reads marks from the records that a run takes; it looks at few of them, so that it costs next to nothing."""
 
-    def __init__(self, scales: RunScales) -> None:
+    def __init__(self, scales: RunScales, period: Period | None = None) -> None:
+        """Sample the series; with a period, also the last mark of each instrument in each of them."""
         self._scales = scales
+        self._closing = None if period is None else ClosingMarks(len(scales.instruments), period)
         count = len(scales.instruments)
         kinds = [_mark_kind(row.source) for row in scales.instruments]
         self._kind = np.array(kinds, dtype=np.uint8)
@@ -96,8 +104,15 @@ class MarkSampler:
     def state(self) -> SamplerState:
         """Give what has been seen so far."""
         gathered = b"".join([piece.tobytes() for piece in self._gathered])
+        closing = self._closing
         return SamplerState(
-            list(self._first), list(self._last), self._sampled_bucket.tolist(), self._latest_ns, gathered
+            list(self._first),
+            list(self._last),
+            self._sampled_bucket.tolist(),
+            self._latest_ns,
+            gathered,
+            None if closing is None else closing.number,
+            [] if closing is None else list(closing.latest),
         )
 
     def restore(self, state: SamplerState) -> None:
@@ -106,6 +121,8 @@ class MarkSampler:
         self._unseen = np.array([mark is None for mark in self._first], dtype=np.bool_)
         self._sampled_bucket = np.array(state.sampled_bucket, dtype=np.int64)
         self._latest_ns = state.latest_ns
+        if self._closing is not None and state.latest:
+            self._closing.number, self._closing.latest = state.period, list(state.latest)
         self._gather(np.frombuffer(state.gathered, dtype=RECORD))
 
     def _gather(self, records: NDArray[Any]) -> None:
@@ -121,22 +138,30 @@ class MarkSampler:
     def _look_at(self, records: NDArray[Any]) -> NDArray[Any]:
         if np.any(self._unseen):
             self._find_first(records)
-        self._find_last(records)
+        rows = self._find_last(records)
+        # Times that never fall, so that it does not matter how the tape is cut.
+        latest_ns = np.maximum(np.maximum.accumulate(records["ts_recv"]), self._latest_ns)
         ends = np.arange(len(records) - 1, -1, -_PIECE_ROWS)[::-1]
         looked_at = (ends[:, None] + np.arange(1 - _SAMPLE_ROWS, 1)).ravel()
-        sample = records[looked_at[looked_at >= 0]]
-        sample = sample[self._makes_mark(sample)]
-        sample = sample[self._first_in_bucket(sample)]
+        looked_at = looked_at[looked_at >= 0]
+        sample = records[looked_at]
+        makes_mark = self._makes_mark(sample)
+        sample, looked_at = sample[makes_mark], looked_at[makes_mark]
+        chosen = self._first_in_bucket(sample)
+        sample = sample[chosen]
         made = np.zeros(len(sample), dtype=SAMPLE)
         made["time"], made["instrument"], made["price"] = sample["ts_recv"], sample["instrument"], self._prices(sample)
-        return made
+        if self._closing is None:
+            return made
+        closes = self._closing.find(latest_ns, records, rows, self._makes_mark, self._prices)
+        whole = np.concatenate((made, closes)) if len(closes) else made
+        return whole[np.argsort(whole["time"], kind="stable")] if len(closes) else whole
 
     def _first_in_bucket(self, sample: NDArray[Any]) -> NDArray[np.int64]:
         """Give the rows that are their instrument's first in a stretch of `equity_every`, in order."""
         if not len(sample):
             return np.zeros(0, dtype=np.int64)
         instrument = sample["instrument"]
-        # Times that never fall, so that it does not matter how the tape is cut.
         latest_ns = np.maximum(np.maximum.accumulate(sample["ts_recv"]), self._latest_ns)
         self._latest_ns = int(latest_ns[-1])
         bucket = latest_ns // self._scales.equity_every_ns
@@ -148,7 +173,8 @@ class MarkSampler:
         self._sampled_bucket[instrument] = bucket
         return np.sort(order[is_new])
 
-    def _find_last(self, records: NDArray[Any]) -> None:
+    def _find_last(self, records: NDArray[Any]) -> NDArray[np.int64]:
+        """Note the last mark of each instrument; give its row, -1 where there is none."""
         count = len(records)
         rows = self._last_rows(records, max(0, count - _TAIL_ROWS), count)
         if np.any(rows < 0):
@@ -157,6 +183,7 @@ class MarkSampler:
         prices = self._prices(records[rows[found]])
         for instrument, price in zip(found.tolist(), prices.tolist(), strict=True):
             self._last[instrument] = price
+        return rows
 
     def _find_first(self, records: NDArray[Any]) -> None:
         start_ns = self._scales.trading_start_ns
@@ -201,6 +228,81 @@ class MarkSampler:
         mid = (records["a"] + records["b"]) / (2.0 * unit)
         prices: NDArray[np.float64] = np.where(kind == Kind.QUOTE, mid, records["a"] / unit)
         return np.where(kind == Kind.BAR, records["d"] / unit, prices)
+
+
+class ClosingMarks:
+    """The last mark of each instrument in each period; it looks at all records only where a period ends."""
+
+    def __init__(self, count: int, period: Period) -> None:
+        self._period = period
+        self.number: int | None = None
+        """The period that is under way."""
+        self.latest: list[tuple[int, float] | None] = [None] * count
+        """Time and price of the latest mark of each instrument in it."""
+
+    def find(
+        self,
+        times: NDArray[np.int64],
+        records: NDArray[Any],
+        last_rows: NDArray[np.int64],
+        makes_mark: Callable[[NDArray[Any]], NDArray[np.bool_]],
+        prices: Callable[[NDArray[Any]], NDArray[np.float64]],
+    ) -> NDArray[Any]:
+        """Take records with times that do not fall; give the closing marks (dtype SAMPLE) of the periods that end."""
+        found = np.zeros(0, dtype=SAMPLE)
+        if not len(records):
+            return found
+        first, last = (int(number) for number in self._period.index(times[[0, -1]]))
+        pieces = []
+        if self.number is not None and first != self.number:
+            pieces.append(self._given_up())
+        self.number = first
+        if first != last:
+            pieces.append(self._ended(self._period.index(times), times, records, makes_mark, prices))
+            self.number = last
+        self._note(times, records, last_rows, prices)
+        return np.concatenate([found, *pieces]) if pieces else found
+
+    def _given_up(self) -> NDArray[Any]:
+        """Give the latest marks of the period under way, which has ended."""
+        rows = [(mark[0], mark[1], place, 0) for place, mark in enumerate(self.latest) if mark is not None]
+        self.latest = [None] * len(self.latest)
+        return np.array(rows, dtype=SAMPLE)
+
+    def _ended(
+        self,
+        numbers: NDArray[np.int64],
+        times: NDArray[np.int64],
+        records: NDArray[Any],
+        makes_mark: Callable[[NDArray[Any]], NDArray[np.bool_]],
+        prices: Callable[[NDArray[Any]], NDArray[np.float64]],
+    ) -> NDArray[Any]:
+        """Give the last marks of the periods that both are under way and end within these records."""
+        rows = np.flatnonzero(makes_mark(records))[::-1]
+        key = (numbers[rows] - numbers[0]) * len(self.latest) + records["instrument"][rows]
+        rows = rows[np.sort(np.unique(key, return_index=True)[1])][::-1]
+        rows = rows[numbers[rows] < numbers[-1]]
+        made = np.zeros(len(rows), dtype=SAMPLE)
+        made["time"], made["instrument"] = times[rows], records["instrument"][rows]
+        made["price"] = prices(records[rows])
+        in_first = set(records["instrument"][rows[numbers[rows] == numbers[0]]].tolist())
+        before = self._given_up()
+        before = before[[place not in in_first for place in before["instrument"].tolist()]]
+        return np.concatenate((before, made))
+
+    def _note(
+        self,
+        times: NDArray[np.int64],
+        records: NDArray[Any],
+        last_rows: NDArray[np.int64],
+        prices: Callable[[NDArray[Any]], NDArray[np.float64]],
+    ) -> None:
+        found = np.flatnonzero(last_rows >= 0)
+        rows = last_rows[found]
+        marks = zip(found.tolist(), times[rows].tolist(), prices(records[rows]).tolist(), strict=True)
+        for place, time, price in marks:
+            if int(self._period.index(np.array([time]))[0]) == self.number:
+                self.latest[place] = (time, price)
 
 
 def _mark_kind(source: str) -> Kind:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from replay import events as event_log
 from replay.errors import DataError, JournalError, UsageError
+from replay.result.benchmark import BUY_AND_HOLD, HeldMarks, Levels, returns_of_path
 from replay.result.marks import MarkSampler, SamplerState
 from replay.result.order_rows import OrderProjection
 from replay.result.position_rows import PositionProjection
@@ -349,6 +350,8 @@ class ResultBuilder:
         folder: str | Path | None = None,
         name: str = "run",
         periods_per_year: float = 365.0,
+        risk_free: float = 0.0,
+        benchmark: str | Levels | None = None,
         keeps_events: bool = True,
         on_marks: Callable[[bytes], None] | None = None,
         is_provisional: bool = False,
@@ -356,14 +359,22 @@ class ResultBuilder:
         """Start with the engine's setup and `Engine.ledger_scales()`.
 
         `keeps_events=False` leaves events.bin to another sink. `on_marks` is given the samples of the series of marks
-        as they are made. With `is_provisional` the tables are written beside the old ones until `publish`, which puts
+        as they are made. `risk_free` is a return per period; `benchmark` is "buy_and_hold", a symbol or a series. With
+        `is_provisional` the tables are written beside the old ones until `publish`, which puts
         them in their place, or `discard`. Raises JournalError where the folder cannot be written.
         """
         self._scales = RunScales(setup, ledger_scales)
         self._name = name
         self._folder = Path(folder) if folder is not None else None
         self._periods_per_year = periods_per_year
+        self._risk_free = risk_free
         self._closes = PeriodCloses(period_of(periods_per_year))
+        self._benchmark: HeldMarks | Levels | None = None
+        if isinstance(benchmark, str):
+            only = None if benchmark == BUY_AND_HOLD else benchmark
+            self._benchmark = HeldMarks(self._scales.symbols, self._closes.period, only)
+        else:
+            self._benchmark = benchmark
         if self._folder is not None:
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -379,7 +390,8 @@ class ResultBuilder:
         self._trades = TradeProjection(self._scales)
         self._orders = OrderCount()
         self._fill_count = 0
-        self._marks = MarkSampler(self._scales)
+        is_held = isinstance(self._benchmark, HeldMarks)
+        self._marks = MarkSampler(self._scales, self._closes.period if is_held else None)
         self._on_marks = on_marks
         self._pending_events: list[bytes] = []
         self._pending_event_bytes = 0
@@ -429,6 +441,8 @@ class ResultBuilder:
 
     def add_marks(self, samples: NDArray[Any]) -> None:
         """Take samples of the series of marks that were made before (dtype replay.result.marks.SAMPLE)."""
+        if isinstance(self._benchmark, HeldMarks):
+            self._benchmark.add(samples)
         self._writers["marks"].add(self._marks.table(samples))
 
     def mark_state(self) -> SamplerState:
@@ -505,6 +519,8 @@ class ResultBuilder:
         baseline = self._start_equity
         figures = Figures(
             periods_per_year=self._periods_per_year,
+            risk_free=self._risk_free,
+            benchmark=self._benchmark_returns(),
             start_ns=self._start_ns,
             end_ns=self._end_ns,
             start_equity=baseline,
@@ -521,6 +537,15 @@ class ResultBuilder:
             marks={**self._marks.ends(), **self._engine_marks},
         )
         return summarise(figures)
+
+    def _benchmark_returns(self) -> NDArray[np.float64] | None:
+        """Give the benchmark's return in each of the run's periods; None without one."""
+        numbers = self._closes.numbers()
+        if isinstance(self._benchmark, HeldMarks):
+            return returns_of_path(self._benchmark.path(numbers, {**self._marks.ends(), **self._engine_marks}))
+        if self._benchmark is not None:
+            return returns_of_path(self._benchmark.path(self._closes.period, numbers, self._start_ns))
+        return None
 
     def _trade_columns(self) -> TradeColumns:
         """Read the round trips so far back from their file: they need no memory while the run goes on."""

@@ -88,17 +88,22 @@ class PeriodCloses:
         self._indices.frombytes(indices.tobytes())
         self._values.frombytes(values.tobytes())
 
+    def indexed(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Give the numbers of the periods that had a point, and the last value of each."""
+        return np.array(self._indices, dtype=np.int64), np.array(self._values, dtype=np.float64)
+
+    def numbers(self) -> NDArray[np.int64]:
+        """Give the number of each period of `closes`."""
+        index, _ = self.indexed()
+        if not len(index) or self.period.skips_empty or index[-1] - index[0] >= _MAX_PERIODS:
+            return index
+        return np.arange(index[0], index[-1] + 1)
+
     def closes(self) -> NDArray[np.float64]:
         """Give the last equity of each period, from the first to the last one; empty ones as the period says."""
-        if not self._indices:
-            return np.zeros(0)
-        index = np.array(self._indices, dtype=np.int64)
-        values = np.array(self._values, dtype=np.float64)
-        span = int(index[-1] - index[0]) + 1
-        if self.period.skips_empty or span > _MAX_PERIODS:
-            return values
-        places = np.searchsorted(index, np.arange(index[0], index[0] + span), side="right") - 1
-        return values[places]
+        index, values = self.indexed()
+        numbers = self.numbers()
+        return values if len(numbers) == len(index) else values[np.searchsorted(index, numbers, side="right") - 1]
 
     def returns(self, start_equity: float) -> Returns:
         """Give one return per period; the first is from `start_equity` to the first period's close."""

@@ -196,6 +196,13 @@ _RIGHT = (
 )
 
 
+_AGAINST = (
+    ("beta", "beta", "ratio"),
+    ("alpha", "alpha", "percent"),
+    ("information ratio", "information_ratio", "ratio"),
+)
+
+
 def render(values: Mapping[str, float | int | None], currency: str = "", equity: ArrayLike | None = None) -> str:
     """Give the summary as lines for a terminal, with a small chart of the equity where one is given."""
     lines = [f"{_time(values['start_ns'])} to {_time(values['end_ns'])} UTC ({_span(values)})"]
@@ -210,6 +217,9 @@ def render(values: Mapping[str, float | int | None], currency: str = "", equity:
     alone = {key: value for key, value in values.items() if key.startswith(BUY_AND_HOLD_PREFIX)}
     lines.append("")
     lines.append(_annualisation(values))
+    if values.get("beta") is not None:
+        shown = [f"{label} {show(values[name], kind)}" for label, name, kind in _AGAINST]
+        lines.append(f"Against the benchmark: {', '.join(shown)}.")
     if alone:
         parts = [f"{key.removeprefix(BUY_AND_HOLD_PREFIX)} {show(value, 'percent')}" for key, value in alone.items()]
         lines.append(
