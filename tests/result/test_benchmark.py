@@ -21,12 +21,29 @@ from replay.result.benchmark import HeldMarks, Levels, returns_of_path
 from replay.result.marks import MarkSampler, SamplerState
 from replay.result.projections import RunScales
 from replay.stats.periods import period_of
-from tests.config.run_file import RUN_FILE
 
 DAY = 86_400_000_000_000
 HOUR = DAY // 24
 FIRST_DAY = 19_723
 """2024-01-01, in days since the epoch."""
+
+
+RUN_FILE = """
+[[strategy]]
+class = "holds.py:Holds"
+[[feed]]
+uri = "tape.npy"
+[[instrument]]
+symbol = "A"
+tick = "0.01"
+lot = "1"
+quote = "USD"
+[account]
+currency = "USD"
+cash = { USD = "1" }
+[stats]
+benchmark = "index.csv"
+"""
 
 
 class Holds(Strategy):
@@ -140,7 +157,7 @@ def test_the_risk_free_rate_is_a_year_s() -> None:
 
 
 def test_a_path_in_the_run_file_starts_at_the_run_file(tmp_path: Path) -> None:
-    read = config.parse(RUN_FILE + '[stats]\nbenchmark = "index.csv"\n', base_dir=tmp_path / "runs")
+    read = config.parse(RUN_FILE, base_dir=tmp_path / "runs")
     assert absolute(read).stats.benchmark == str(tmp_path / "runs" / "index.csv")
     assert absolute(read, tmp_path).stats.benchmark == "runs/index.csv"
 
