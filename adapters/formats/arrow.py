@@ -149,10 +149,9 @@ class ArrowTable:
         bar_ns: int | None = None
         first_row = 0
         for batch in batches:
+            if self.kind == "bar" and bar_ns is None and batch.num_rows:
+                bar_ns = self._bar_ns(np.diff(self._times(batch, "time")[0]))
             columns = self.read(batch, bar_ns or 0)
-            if self.kind == "bar" and bar_ns is None and len(columns.times_ns):
-                bar_ns = self._bar_ns(np.diff(columns.times_ns))
-                columns = self.read(batch, bar_ns)
             if all(field not in columns.numbers or _is_absent(columns.numbers[field]) for field in SIZES[self.kind]):
                 columns.numbers = {name: it for name, it in columns.numbers.items() if name not in SIZES[self.kind]}
             made = make_records(columns, wanted, self.place, round_excess=self._request.round_excess)

@@ -144,13 +144,18 @@ def scaled(numbers: Numbers, decimals: int) -> tuple[NDArray[np.int64], NDArray[
     values = numbers.values
     if values.dtype.kind in "iu":
         return _scaled_integers(values, numbers.decimals, decimals)
-    plain = np.where(np.isfinite(values), values, 0.0)
+    is_finite = np.isfinite(values)
+    plain = values if is_finite.all() else np.where(is_finite, values, 0.0)
     factor = 10.0**decimals
     with np.errstate(over="ignore"):
         rounded = np.rint(plain * factor)
     is_large = np.abs(rounded) >= _EXACT
-    raw = np.where(is_large, 0.0, rounded).astype(np.int64)
-    excess = (np.abs(rounded / factor - plain) > np.spacing(np.abs(plain))) & ~is_large
+    raw = (np.where(is_large, 0.0, rounded) if is_large.any() else rounded).astype(np.int64)
+    excess = rounded / factor != plain
+    noisy = np.flatnonzero(excess)
+    if len(noisy):
+        apart = np.abs(rounded[noisy] / factor - plain[noisy])
+        excess[noisy] = (apart > np.spacing(np.abs(plain[noisy]))) & ~is_large[noisy]
     for place in np.flatnonzero(is_large):  # beyond 2^53 the product is not exact: by the float's decimal text
         raw[place] = _scaled_text(repr(float(plain[place])), decimals)
     return raw, excess

@@ -78,13 +78,19 @@ class HftBacktest:
         count = int(np.count_nonzero(is_seen))
         local_only = len(rows) - count
         best = _BestQuotes()
-        for first in range(0, max(count, 1), _PIECE_ROWS):
-            places = order[first : min(first + _PIECE_ROWS, count)]
+        # Pieces end where the time does, so that no message is cut.
+        changes = np.flatnonzero(np.diff(rows["local_ts"][order[:count]])) + 1
+        first = 0
+        while first < count or first == 0:
+            later = int(np.searchsorted(changes, first + _PIECE_ROWS))
+            limit = int(changes[later]) if later < len(changes) else count
+            places = order[first:limit]
             piece = self._piece(rows[places], places, symbol, request, scales, best)
             if first == 0 and local_only:
                 left_out = dict(piece.left_out) | {"local_only": local_only}
                 piece = piece._replace(rows=piece.rows + local_only, left_out=left_out)
             yield piece
+            first = max(limit, 1)
 
     def _piece(
         self,

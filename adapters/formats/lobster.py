@@ -22,8 +22,8 @@ from replay.records import Kind, Side, joined
 
 _NAME = re.compile(r"(?:^|_)([A-Z][A-Z0-9.]*)_(\d{4}-\d\d-\d\d)(?:_\d+_\d+)?_(message|orderbook)_\d+\.")
 _ROW = re.compile(rb"^\d+\.\d+,[1-7],\d+,\d+,-?\d+,-?1(?:,null)?\r?$")
-_HALT_PRICE = re.compile(rb"(?m)^([\d.]+,7,[^,\n]*,[^,\n]*),-?\d+,")
-"""A halt has a code where others have a price."""
+_HALT_CODES = (b",7,0,0,-1,", b",7,0,0,1,")
+"""A halt (and what ends it) has a code where others have a price."""
 
 _MESSAGE = ("time", "type", "order", "size", "price", "direction")
 _PRICE_DECIMALS = 4
@@ -98,7 +98,7 @@ class Lobster:
                 yield _trades(piece, scale, request)[0]
             return
         best = TextTable(
-            columns=["time", *(f"-{name}" for name in _MESSAGE[1:]), "ask", "ask_size", "bid", "bid_size"],
+            columns=["time", *(f"-{place}" for place in range(1, _columns(request))), *_levels(book)],
             scales={"bid": _PRICE_DECIMALS, "ask": _PRICE_DECIMALS},
             **common,
         )
@@ -154,13 +154,19 @@ def _columns(request: Request) -> int:
     return count
 
 
+def _levels(book: Path) -> list[str]:
+    """Name the columns of a book: four for each level, of which the best is read."""
+    count = first_lines(book, 1)[0].count(",") + 1
+    return [*("ask", "ask_size", "bid", "bid_size"), *(f"-level {place}" for place in range(4, count))][:count]
+
+
 def _lines(messages: Path, book: Path | None) -> Any:
-    """Give whole lines of the messages; with a book, each followed by the best level of its line there."""
+    """Give whole lines of the messages; with a book, each followed by its line there."""
 
     def chunks() -> Iterator[bytes]:
         with Source(messages) as source:
             for lines in _whole_lines(source):
-                yield _HALT_PRICE.sub(rb"\1,0,", b"\n".join(lines) + b"\n")
+                yield _without_codes(b"\n".join(lines) + b"\n")
 
     def joined_chunks() -> Iterator[bytes]:
         assert book is not None
@@ -168,21 +174,25 @@ def _lines(messages: Path, book: Path | None) -> Any:
             rows = (line for lines in _whole_lines(other) for line in lines)
             count = 0
             for lines in _whole_lines(source):
-                after = [b",".join(row.split(b",", 4)[:4]) for _, row in zip(lines, rows, strict=False)]
-                count += len(after)
-                if len(after) < len(lines):
+                both = [line.rstrip(b"\r") + b"," + row for line, row in zip(lines, rows, strict=False)]
+                count += len(both)
+                if len(both) < len(lines):
                     raise DataError(
                         f"ends after {count} lines, before the messages do",
                         reason="truncated",
                         place=str(book),
                         remedy="copy both files again",
                     )
-                six = (b",".join(line.rstrip(b"\r").split(b",")[:6]) for line in lines)
-                text = b"\n".join(b"%s,%s" % pair for pair in zip(six, after, strict=True)) + b"\n"
-                yield _HALT_PRICE.sub(rb"\1,0,", text)
+                yield _without_codes(b"\n".join(both) + b"\n")
 
     parts = chunks() if book is None else joined_chunks()
     return lambda _: next(parts, b"")
+
+
+def _without_codes(data: bytes) -> bytes:
+    for code in _HALT_CODES:
+        data = data.replace(code, b",7,0,0,0,")
+    return data
 
 
 def _whole_lines(source: Source) -> Iterator[list[bytes]]:

@@ -310,13 +310,20 @@ def _piece(batch: Any, header: TapeHeader, request: Request, scales: Mapping[str
             is_mine = records["kind"] == Kind.BAR if name == "bar_price" else records["kind"] != Kind.BAR
             records["side"] = np.where(is_mine, codes, records["side"])
     for name in "abcde":
-        records[name] = plain(batch.column(name), arrow)
+        if batch.column(name).null_count < count:
+            records[name] = plain(batch.column(name), arrow)
     known = _kinds_of(header)
     for tables, key in ((_PRICED, "price_decimals"), (_SIZED, "size_decimals"), (_PLAIN, "")):
         for kind, fields in tables.items():
-            mine = (records["kind"] == kind) & (kind in known)
+            if kind not in known:
+                continue
+            mine: Any = records["kind"] == kind
+            if mine.all():
+                mine = slice(None)  # a copy less for tapes of one kind
+            elif not mine.any():
+                continue
             for field, column in fields.items():
-                if column not in names or not mine.any():
+                if column not in names:
                     continue
                 values = batch.column(column)
                 if key:
@@ -331,7 +338,7 @@ def _piece(batch: Any, header: TapeHeader, request: Request, scales: Mapping[str
         kept &= records["kind"] == Kind[request.records.upper()]
     records["instrument"] = np.where(of_market, np.maximum(indices, 0), 0)
     left_out = count - int(np.count_nonzero(kept))
-    return Piece(records[kept], (), count, {"not_wanted": left_out} if left_out else {})
+    return Piece(records[kept] if left_out else records, (), count, {"not_wanted": left_out} if left_out else {})
 
 
 def _codes(column: Any, texts: list[str], arrow: Any, codes: list[int], absent: int = 0) -> NDArray[np.int64]:
@@ -353,11 +360,12 @@ def _scaled_down(
 ) -> NDArray[np.int64]:
     """Bring numbers of the file's scale to those of their instruments."""
     result = np.zeros(len(raw), dtype=np.int64)
-    for place in np.unique(places).tolist():
+    found = np.flatnonzero(np.bincount(places, minlength=1))
+    for place in found.tolist():
         scale = scales[place] if place < len(scales) else None
         if scale is None:
             continue
-        mine = places == place
+        mine: Any = slice(None) if len(found) == 1 else places == place
         wanted: int = getattr(scale, key)
         factor = 10 ** abs(decimals - wanted)
         if wanted >= decimals:

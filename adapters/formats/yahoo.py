@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from replay.adapters.formats.rounding import half_even
 from replay.adapters.formats.text import TextFormat, TextTable, columns_by_name, header_of, needed_symbol
-from replay.errors import ConfigError
+from replay.errors import ConfigError, DataError
 from replay.feeds.format import Piece, Request, Scale, not_of_format, one_bar_length
 from replay.units import parse_time
 
@@ -76,6 +76,13 @@ class Yahoo(TextFormat):
         if has_time:
             columns[place], columns[names.index("time")] = "date", "time of day"
         is_day = not has_time and bool(rows) and len(rows[0][place]) <= 10
+        if is_day and len(rows) > 1 and rows[0][place] > rows[-1][place]:
+            raise DataError(
+                f"begins with its newest row, {rows[0][place]}",
+                reason="backwards",
+                place=f"{request.path}:2",
+                remedy="turn it around: (head -1 FILE; tail -n +2 FILE | tac) > NEW",
+            )
         options: YahooOptions = request.options
         stamp = options.stamp or ("start" if is_day else "end")
         found_ns = request.bar_ns or _length_ns(rows, place, names.index("time") if has_time else None)

@@ -158,6 +158,12 @@ def test_yahoo_prices_are_adjusted_exactly_and_rounded_once(shared_data: Find, t
         assert records[name].tolist() == expected
 
 
+def test_a_table_that_begins_with_its_newest_day_says_how_to_turn_it(tmp_path: Path) -> None:
+    text = "Date,Open,High,Low,Close,Adj Close,Volume\n2024-01-03,1,1,1,1,1,5\n2024-01-02,1,1,1,1,1,5\n"
+    with pytest.raises(DataError, match="begins with its newest row, 2024-01-03"):
+        data.convert([write(tmp_path / "abc.csv", text)], tmp_path / "t.npy")
+
+
 @pytest.mark.data
 def test_backtrader_files_are_read_by_their_columns(shared_data: Find, tmp_path: Path) -> None:
     five = shared_data("backtrader-datas/2006-min-005.txt.gz")

@@ -244,6 +244,17 @@ def test_hftbacktest_rows_are_trades_book_changes_and_best_quotes(tmp_path: Path
     assert conversion.left_out == {"sides": 1, "local_only": 1}
 
 
+def test_a_message_of_a_book_is_not_cut_between_batches(tmp_path: Path) -> None:
+    count = 70_000
+    rows = [(BOTH | BUY | 1, START_NS + n // 3, START_NS + n // 3, 1.0 + n % 7, 1.0) for n in range(count)]
+    feed = opened(hft(tmp_path / "x.npz", rows), [instrument("X", 0, 0)])
+    batches = [batch.records for batch in feed.batches()]
+    assert len(batches) == 2 and sum(map(len, batches)) == count
+    records = np.concatenate(batches)
+    ends = np.flatnonzero(records["flags"] & FLAG_LAST_OF_EVENT)
+    assert ends.tolist() == [*range(2, count - 1, 3), count - 1]
+
+
 def test_an_npz_of_another_kind_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", other=np.zeros(3))
     with pytest.raises(DataError, match="it has no array 'data'"):
