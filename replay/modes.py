@@ -45,6 +45,7 @@ from replay.session import (
     Session,
     read_manifest,
 )
+from replay.strategy_state import lay_out
 from replay.units import format_duration, format_time
 
 if TYPE_CHECKING:
@@ -380,6 +381,8 @@ def _session_run(
     opened: Opened, session: Session, *, progress: ProgressCall | None, stop: Stop, glances: Glances | None
 ) -> Run:
     """Assemble a session; its journal is opened once it is recovered."""
+    for strategy in opened.strategies:
+        lay_out(strategy)
     folder, disk = session.events_folder, session.disk
     files = Files(
         EventLog(folder / EVENTS_FILE, keep=True, is_provisional=True, disk=disk),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from replay._engine import Engine
     from replay.strategy import Strategy
 
-__all__ = ["Problem", "UnsupportedState", "decode", "encode", "find_problems", "put_state", "take_state"]
+__all__ = ["Problem", "UnsupportedState", "decode", "encode", "find_problems", "lay_out", "put_state", "take_state"]
 
 VERSION = 1
 DEPTH_MAX = 100
@@ -102,6 +102,15 @@ class UnsupportedState(Exception):
 
 
 # -- strategies
+
+
+def lay_out(strategy: Strategy) -> None:
+    """Lay the attributes of a strategy out so that its handlers stay fast although its `__dict__` is read.
+
+    CPython keeps the attributes of an instance in a compact form until somebody asks for its `__dict__`, as each
+    snapshot does. From then on (3.11, 3.12) handlers read them at half the speed, but not from a dict set as a whole.
+    """
+    strategy.__dict__ = dict(vars(strategy))
 
 
 def find_problems(strategy: Strategy, engine: Engine) -> list[Problem]:

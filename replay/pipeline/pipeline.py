@@ -280,15 +280,25 @@ class Pipeline:
     def run_rows(self, admitted: NDArray[np.uint8], first: int = 0, limit: int | None = None) -> None:
         """Run admitted records, or first..limit of them, through the engine; what it decided waits in the outbox."""
         limit = len(admitted) // RECORD_BYTES if limit is None else limit
+        with self._running():
+            self.engine.run(admitted.data[first * RECORD_BYTES : limit * RECORD_BYTES])
+        self._show(admitted, first, limit)
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        """Whatever the engine is given: time it, and take what it decided, also where it raises."""
         started_ns = time.perf_counter_ns()
         try:
-            self.engine.run(admitted.data[first * RECORD_BYTES : limit * RECORD_BYTES])
+            yield
         finally:
             self.collect()
             self.counters.batches += 1
             self.counters.batch_seconds.observe((time.perf_counter_ns() - started_ns) / 1e9)
             self._look_at_trading()
-        if self.observer is not None:
+
+    def _show(self, admitted: NDArray[np.uint8], first: int, limit: int) -> None:
+        """Keep what was run for the observer; with enough of it, let it look."""
+        if self.observer is not None and limit > first:
             self._unobserved.add(admitted, first, limit)
             if self._unobserved.rows >= OBSERVED_ROWS:
                 self.observe()
@@ -337,20 +347,28 @@ class Pipeline:
             self.run_rows(admitted)
         self.raise_halt()
 
-    def run_frame(self, frame: Frame) -> None:
-        """Run a frame of the journal again: the same records, the same decisions."""
-        data = records.as_bytes(frame.records)
-        if not len(data):
-            return
-        admitted, quarantined = self.sequencer.admit(data.data)
-        if quarantined or memoryview(admitted).nbytes != len(data):
-            raise JournalError(
-                f"the sequencer no longer admits records that the frame at byte {frame.offset} holds",
-                place=str(frame.path),
-                remedy="start the session with the version of replay that wrote it",
-            )
-        self.run_rows(data)
-        self.counters.recovered += len(data) // RECORD_BYTES
+    def run_frames(self, frames: Sequence[Frame]) -> tuple[int, int]:
+        """Run frames of the journal again: the same records, the same decisions, or not the digest that a frame names.
+
+        Give how many were run, and the number of events before the last of them: so many are proved.
+        """
+        data = records.as_bytes(records.joined([frame.records for frame in frames]))
+        if len(data):
+            admitted, quarantined = self.sequencer.admit(data.data)
+            if quarantined or memoryview(admitted).nbytes != len(data):
+                raise JournalError(
+                    f"the sequencer no longer admits records that stand in the journal from byte {frames[0].offset} on",
+                    place=str(frames[0].path),
+                    remedy="start the session with the version of replay that wrote it",
+                )
+        first_seq = frames[0].first_seq
+        limits = [frame.limit_seq - first_seq for frame in frames]
+        with self._running():
+            count, proved = self.engine.run_proved(data.data, limits, [frame.digest_before for frame in frames])
+        rows = limits[count - 1] if count else 0
+        self._show(data, 0, rows)
+        self.counters.recovered += rows
+        return count, proved
 
     # -- loops
 

@@ -186,7 +186,8 @@ async def test_a_session_that_recovers_says_so_and_serves_its_metrics_meanwhile(
     first = await replay.paper_async(Busy, CutFeed(tape, [20]), session=tmp_path / "s", **settings)
     await ports.get()
     shutil.rmtree(tmp_path / "s" / "snapshots")  # or there would be nothing to run again
-    monkeypatch.setattr("replay.health.BREATH_NS", 1_000_000)
+    monkeypatch.setattr("replay.health.BREATH_NS", 100_000)
+    monkeypatch.setattr("replay.recovery.GROUP_RECORDS", 20)  # frame by frame, or it is over before anybody asks
     run = asyncio.create_task(replay.paper_async(Busy, CutFeed(tape, [20]), session=tmp_path / "s", **settings))
     port = await asyncio.wait_for(ports.get(), 10)
     seen: list[float] = []

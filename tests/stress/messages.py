@@ -134,7 +134,7 @@ class Desk:
         last = None
         for frame in reader.frames():
             check(self.engine.digest() == frame.digest_before, "the journal gives other events than it did")
-            self.pipeline.run_frame(frame)
+            self.pipeline.run_frames([frame])
             last = frame
         if last is not None:
             self.pipeline.go_on_from(msgspec.json.decode(last.cursor, type=FrameCursor))

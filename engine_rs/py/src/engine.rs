@@ -156,18 +156,44 @@ impl Engine {
     fn run(&self, py: Python<'_>, batch: &Bound<'_, PyAny>) -> PyResult<()> {
         let buffer = PyBuffer::<u8>::get(batch)?;
         let records = records_of(py, &buffer)?;
-        let mut position = 0;
-        loop {
-            let step = self.step(py, records, &mut position)?;
-            match step {
-                Step::Exhausted => return Ok(()),
-                Step::Call { strategy, call } => {
-                    if let Err(error) = self.call(py, strategy, call) {
-                        return Err(self.raised(py, strategy, call, error));
-                    }
-                }
-            }
+        self.run_records(py, records, &mut 0)
+    }
+
+    /// As `run`, over several frames of a journal: before the frame that ends at record `limits[i]` the digest must be
+    /// `digests[i]`, or it is not run.
+    ///
+    /// Returns how many frames were run, and the number of events decided when a digest was last found right.
+    fn run_proved(
+        &self,
+        py: Python<'_>,
+        batch: &Bound<'_, PyAny>,
+        limits: Vec<usize>,
+        digests: Vec<String>,
+    ) -> PyResult<(usize, u64)> {
+        let buffer = PyBuffer::<u8>::get(batch)?;
+        let records = records_of(py, &buffer)?;
+        let is_ascending = limits.windows(2).all(|pair| pair[0] <= pair[1]);
+        if limits.len() != digests.len() || !is_ascending || limits.last() != Some(&records.len()) {
+            return Err(PyValueError::new_err(format!(
+                "{} ends of frames and {} digests do not fit {} records",
+                limits.len(),
+                digests.len(),
+                records.len()
+            )));
         }
+        let (mut position, mut proved) = (0, 0);
+        for (frame, (limit, expected)) in limits.iter().zip(&digests).enumerate() {
+            {
+                let mut engine = self.cell.borrow_mut(py)?;
+                let log = &mut engine.exchange.log;
+                if log.digest() != *expected {
+                    return Ok((frame, proved));
+                }
+                proved = log.count;
+            }
+            self.run_records(py, &records[..*limit], &mut position)?;
+        }
+        Ok((limits.len(), proved))
     }
 
     /// The tape is over or the run is stopped: calls on_stop of every strategy, once. Decides nothing.
@@ -483,6 +509,21 @@ impl Engine {
             quote: &self.quote,
             trade: &self.trade,
             bar: &self.bar,
+        }
+    }
+
+    /// Takes the records from `position` on and calls the handlers.
+    #[inline]
+    fn run_records(&self, py: Python<'_>, records: &[Record], position: &mut usize) -> PyResult<()> {
+        loop {
+            match self.step(py, records, position)? {
+                Step::Exhausted => return Ok(()),
+                Step::Call { strategy, call } => {
+                    if let Err(error) = self.call(py, strategy, call) {
+                        return Err(self.raised(py, strategy, call, error));
+                    }
+                }
+            }
         }
     }
 
