@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import random
@@ -269,10 +270,14 @@ async def test_metrics_are_served_by_the_session_itself(tmp_path: Path) -> None:
     running = asyncio.ensure_future(
         replay.paper_async(Busy, feed, session=tmp_path / "s", metrics={"port": port}, stop=stop, **SETTINGS)
     )
-    await asyncio.sleep(0.5)
+    text = ""
     async with aiohttp.ClientSession() as client:
-        async with client.get(f"http://127.0.0.1:{port}/metrics") as answer:
-            text = await answer.text()
+        while 'replay_records_total{kind="quote"} ' not in text or "replay_tape_lag_seconds " not in text:
+            assert not running.done()
+            await asyncio.sleep(0.05)
+            with contextlib.suppress(aiohttp.ClientConnectionError):
+                async with client.get(f"http://127.0.0.1:{port}/metrics") as answer:
+                    text = await answer.text()
         async with client.get(f"http://127.0.0.1:{port}/health") as answer:
             assert answer.status == 200
             assert (await answer.json())["state"] == "running"
