@@ -412,6 +412,7 @@ class Pipeline:
         with self._ending():
             if self.risk is not None:
                 self.risk.begin()
+                self.risk.go_on_from(self.engine.trips, self.engine.trading())
             async with Committer(self) as committer:
                 await self._run_tape(committer)
                 for batch in self._warmup_batches():

@@ -191,6 +191,10 @@ class RiskSwitches:
 
     # -- the engine's
 
+    def go_on_from(self, trips: int, trading: dict[str, Any]) -> None:
+        """Take what a recovery gave as known: whoever was told of a trip is not told of it again at each start."""
+        self._engine_trips, self._engine = trips, trading
+
     def look_at_engine(self, trips: int, state: str, trading: Callable[[], dict[str, Any]]) -> None:
         """Note what the engine's switches have done; one line for each that has tripped since the last look."""
         if (trips, state) == (self._engine_trips, self._engine["state"]):

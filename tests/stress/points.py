@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any, ClassVar
+
+from modes.market import SETTINGS
+
+from replay.pipeline.snapshot_file import KEPT, SnapshotUnusable, read_snapshot, snapshot_paths
 
 from .forks import forked
 from .proof import Figures, Proof, check
@@ -24,9 +29,11 @@ class KillPoints(Proof):
     holds = "killed at each named point of the journal, commit, snapshot and sink path, a session goes on unchanged"
     cycles = 0
     small = 0
+    rows = 200
+    settings: ClassVar[dict[str, Any] | None] = None
 
     def prepare(self, scratch: Path) -> None:
-        self._world = World(scratch / "rows.csv", 200)
+        self._world = World(scratch / "rows.csv", self.rows)
         self._world.write(seed=6)
         folder = home(scratch / "undisturbed")
         first = self._record(folder, scratch)
@@ -63,7 +70,16 @@ class KillPoints(Proof):
         watch = point or Recorder()
         feed, dice = self._world.feed(), random.Random(2)
         disk = WatchedDisk(watch)
-        return run_session(folder, feed, dice, disk=disk, point=watch, segment_bytes=9_000, commit_every_ns=0)
+        return run_session(
+            folder,
+            feed,
+            dice,
+            disk=disk,
+            point=watch,
+            settings=self.settings,
+            segment_bytes=9_000,
+            commit_every_ns=0,
+        )
 
     def _record(self, folder: Path, scratch: Path) -> dict[str, int]:
         def run() -> dict[str, int]:
@@ -77,3 +93,68 @@ class KillPoints(Proof):
     def _tear(self, folder: Path, torn: str, scratch: Path) -> None:
         middle = max(1, self._first[torn] // 2)
         forked(lambda: self._run(folder, KillAt(middle, torn)), scratch / "printed.txt")
+
+
+class SnapshotPoints(KillPoints):
+    """A cycle is one passing of one point of the snapshot path, while records come in: the second, the fourth, ...
+
+    Snapshots are written by a thread of their own, so that what the journal and the sinks have by then is anything.
+    """
+
+    name = "snapshot-points"
+    holds = "killed at each named point of a snapshot that is written, a session goes on unchanged, from what is whole"
+    rows = 600
+    settings: ClassVar[dict[str, Any]] = {
+        **SETTINGS,
+        "session_options": {"snapshot_records": 50, "snapshot_every": "0s"},
+    }
+    passings = (1, 2, 4)
+
+    def prepare(self, scratch: Path) -> None:
+        self._world = World(scratch / "rows.csv", self.rows)
+        self._world.write(seed=8)
+        folder = home(scratch / "undisturbed")
+        recorded = self._record(folder, scratch)
+        self._expected = Undisturbed.of(folder)
+        self._first = recorded
+        names = sorted(name for name in recorded if name.startswith("snapshots/") or _is_for_a_snapshot(name))
+        check(len({name.rpartition(" ")[0] for name in names if "#.snapshot" in name}) >= 4, f"points: {names}")
+        # The last of them a slow thread may not come to; how often a point was passed differs from run to run.
+        self.points = [("", name, passing) for passing in self.passings for name in names]
+        self.small, self.cycles = len(names), len(self.points)
+
+    def cycle(self, number: int, dice: random.Random, scratch: Path) -> Figures:
+        _, name, occurrence = self.points[number % len(self.points)]
+        folder = home(scratch)
+        end = forked(lambda: self._run(folder, KillAt(occurrence, name)), scratch / "printed.txt")
+        if not end.killed:
+            end.result()
+        whole = torn = 0
+        for path in snapshot_paths(folder / "snapshots"):
+            try:
+                read_snapshot(path)
+                whole += 1
+            except SnapshotUnusable:
+                torn += 1
+        check(not torn, f"{torn} snapshots have a name and are not whole")
+        forked(lambda: self._run(folder), scratch / "printed.txt").result()
+        events = judge(self._world, folder, self._expected)
+        # What the kill left over goes with the next snapshot; after the last row there may be none.
+        left = len(list((folder / "snapshots").glob("*.part")))
+        kept = len(snapshot_paths(folder / "snapshots"))
+        check(left <= 1 and 0 < kept <= KEPT + 1, f"{kept} snapshots and {left} unfinished ones")
+        return {
+            "point": name,
+            "occurrence": occurrence,
+            "kills": int(end.killed),
+            "snapshots_found": whole,
+            "events": events,
+        }
+
+
+def _is_for_a_snapshot(name: str) -> bool:
+    """Say whether a point belongs to the files that are made durable before a snapshot that stands on them."""
+    return name in {f"events/{file}.bin sync {when}" for file in ("events", "equity", "marks") for when in _WHEN}
+
+
+_WHEN = ("before", "after")

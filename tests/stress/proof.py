@@ -62,6 +62,7 @@ _PLACES = {
     "kill-fresh": "kills:FreshKills",
     "kill-forked": "kills:ForkedKills",
     "kill-points": "points:KillPoints",
+    "snapshot-points": "points:SnapshotPoints",
     "power": "power:PowerCuts",
     "disk-errors": "faults:DiskErrors",
     "file-limit": "faults:FileLimit",
