@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.browser import Page, find_browser, open_browser
 
-from replay import modes
+import replay
+from replay import modes, records
 from replay.config import load
+from replay.records import Kind
 from replay.report import find_subject, write_comparison, write_report
 from replay.report.comparison import Comparison
+from replay.strategies.sma_cross import SmaCross
 
 READY = "document.documentElement?.dataset.ready === 'yes'"
 CHART = "window.replayReport.chart"
@@ -188,4 +192,40 @@ async def test_a_run_without_a_fill_has_a_page_too(made: Path, tmp_path: Path) -
         assert await page.run("document.getElementById('trades-section').hidden")
         assert await page.run("document.getElementById('costs-section').hidden")
         assert await page.run("document.querySelectorAll('#chart .scatterlayer .trace').length") >= 4
+        assert page.errors == []
+
+
+async def test_bars_are_candles_when_they_are_few_and_exact(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    bars = records.empty(3_000)
+    bars["kind"] = Kind.BAR
+    bars["ts_event"] = bars["ts_recv"] = 1_700_000_000_000_000_000 + 60_000_000_000 * np.arange(1, 3_001)
+    bars["d"] = 10_000 + np.cumsum(rng.integers(-9, 10, 3_000))
+    bars["a"] = bars["d"] + rng.integers(-9, 10, 3_000)
+    bars["b"] = np.maximum(bars["a"], bars["d"]) + rng.integers(0, 9, 3_000)
+    bars["c"] = np.minimum(bars["a"], bars["d"]) - rng.integers(0, 9, 3_000)
+    bars["e"] = 1_000
+    instrument = {"symbol": "X", "tick": "0.01", "lot": "1", "price_decimals": 2, "size_decimals": 0, "quote": "USD"}
+    result = replay.backtest(
+        SmaCross,
+        bars,
+        instruments=instrument | {"bar": "1m"},
+        cash={"USD": 100_000},
+        params={"symbol": "X", "length": "1m", "fast": 5, "slow": 20},
+    )
+    path = result.report(tmp_path / "bars.html")
+    program = find_browser()
+    assert program is not None
+    async with open_browser(program) as page:
+        await page.open(path.as_uri())
+        await page.until(READY)
+        sums = await page.run(
+            f"['open', 'high', 'low', 'price'].map((name) => {CHART}.series[name].reduce((a, b) => a + b, 0))"
+        )
+        assert sums == pytest.approx([bars[name].sum() / 100 for name in "abcd"], rel=1e-12)
+        await page.run(f"{CHART}.zoom([{CHART}.series.time[1000], {CHART}.series.time[1060]])")
+        kind, first_open, high = await page.run(
+            "(() => { const [t] = document.getElementById('chart').data; return [t.type, t.open[1], t.high[1]]; })()"
+        )
+        assert (kind, first_open, high) == ("candlestick", bars["a"][1_000] / 100, bars["b"][1_000] / 100)
         assert page.errors == []
