@@ -40,7 +40,8 @@ WATCH_SECONDS = 1.0
 AWAY_SECONDS = 0.25
 """How often it asks a broker that is away."""
 _FETCH_BYTES_MAX = 8 << 20
-_PARTITION_BYTES_MAX = 2 << 20
+_PARTITION_BYTES_MAX = 8 << 20
+"""A fetch asks once for what several polls take: the broker is waited for between two fetches."""
 
 
 @dataclass

@@ -69,7 +69,7 @@ _FROM_EVENTS = ("fills", "orders", "positions")
 
 _SPOOL_BYTES = 16 * 1024 * 1024
 _EVENT_BATCH_BYTES = 256 * 1024
-_POINT_BATCH = 1_024
+_POINT_BATCH = 16_384
 _CHART_POINTS = 2_048
 
 Opened = TypeVar("Opened")
