@@ -40,8 +40,6 @@ from replay import Quote, Strategy
 P99_SECONDS_MAX = 1e-3
 WARM_SECONDS = 2.0
 """So much of a session's beginning is left out."""
-FIRST_SECONDS = 2.5
-"""Until then the topic has its first frame; the session catches up in its warm seconds."""
 ORDER_TICKS = 100
 CASES = {"without sync": "0s", "with sync": "0s", "as it comes": "5ms"}
 RUN: dict[str, Any] = {"instruments": kafka_side.ONE_INSTRUMENT, "cash": {"USD": 1_000_000}, "log": {"level": "error"}}
@@ -168,17 +166,18 @@ def measure(servers: str, case: str, seconds: float, rate: int, *, is_first: boo
     asyncio.run(kafka_side.make_topic(servers, topic))
     this = [sys.executable, __file__]
     publisher = subprocess.Popen([*this, "--publish", servers, topic, str(rows), str(rate)])
-    time.sleep(FIRST_SECONDS)
     try:
+        asyncio.run(kafka_side.await_message(servers, topic))  # the session catches up in its warm seconds
         command = [*this, "--session", servers, topic, str(rows), case]
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if is_first:
             os.sched_setscheduler(running.pid, os.SCHED_FIFO, os.sched_param(1))
         out, err = running.communicate(timeout=seconds + 60)
-    finally:
+        if running.returncode:
+            raise SystemExit(f"the session failed:\n{err[-4000:]}")
         publisher.wait(10)
-    if running.returncode:
-        raise SystemExit(f"the session failed:\n{err[-4000:]}")
+    finally:
+        publisher.kill()
     samples: dict[str, list[float]] = json.loads(out.strip().splitlines()[-1])
     return samples
 

@@ -144,6 +144,21 @@ async def make_topic(servers: str, topic: str) -> None:
         await admin.close()
 
 
+async def await_message(servers: str, topic: str, seconds: float = 30.0) -> None:
+    """Wait until somebody has sent something to a topic of one partition."""
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    partition = TopicPartition(topic, 0)
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers)
+    await consumer.start()
+    try:
+        async with asyncio.timeout(seconds):
+            while (await consumer.end_offsets([partition]))[partition] == 0:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)
+    finally:
+        await consumer.stop()
+
+
 def tick_texts(records: NDArray[Any]) -> list[bytes]:
     """Write quotes as JSON messages, one tick each, with the numbers as others write them."""
     scale = 10**workload.QUOTE_PRICE_DECIMALS
