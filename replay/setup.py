@@ -122,6 +122,8 @@ def _venue(venue: Venue) -> dict[str, Any]:
             "response": latency.response.ns,
         },
         "beyond_top": venue.beyond_top,
+        **({} if venue.shown_size == "once" else {"shown_size": venue.shown_size}),
+        **({} if venue.crossed == "wait" else {"crossed": venue.crossed}),
         "slippage_ticks": venue.slippage_ticks,
         "print_at_limit": venue.print_at_limit,
         "bar_touch": venue.bar_touch,

@@ -364,7 +364,9 @@ class Venue(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: the name that instruments refer to.
     fees: rates, per share and per order, with minimum and maximum.
     latency: of commands and answers.
-    beyond_top: what takes more than the best price shows: walks ticks beyond it, all at the top, or gets the top only.
+    beyond_top: what takes more than is shown: walks ticks beyond it, has the rest one tick worse, all, or the top only.
+    crossed: while a quote's bid is above its ask, orders wait, or are matched with each side as it is shown.
+    shown_size: a size that a quote shows fills own orders once, or anew for each of them.
     slippage_ticks: added against market and stop orders.
     print_at_limit: on trade data alone, whether a print at a limit fills it.
     bar_touch: a bar that only touches a resting limit fills it.
@@ -379,7 +381,9 @@ class Venue(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(min_length=1)]
     fees: Fees = Fees()
     latency: Latency = Latency()
-    beyond_top: Literal["walk", "all", "top"] = "walk"
+    beyond_top: Literal["walk", "next_tick", "all", "top"] = "walk"
+    shown_size: Literal["once", "anew"] = "once"
+    crossed: Literal["wait", "match"] = "wait"
     slippage_ticks: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     print_at_limit: Literal["none", "all"] = "none"
     bar_touch: bool = False

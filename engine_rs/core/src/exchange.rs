@@ -63,7 +63,11 @@ pub struct Answered {
 impl Exchange {
     pub fn new(setup: Arc<Setup>) -> Exchange {
         Exchange {
-            markets: setup.instruments.iter().map(|_| Market::new()).collect(),
+            markets: setup
+                .instruments
+                .iter()
+                .map(|instrument| Market::new(setup.venues[instrument.venue as usize].crossed))
+                .collect(),
             working: setup.instruments.iter().map(|_| Working::default()).collect(),
             orders: OrderTable::default(),
             ledger: Ledger::new(&setup),

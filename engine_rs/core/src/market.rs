@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::order::Side;
 use crate::record::Record;
-use crate::setup::{BeyondTop, Instrument, Sizes, Venue};
+use crate::setup::{BeyondTop, Crossed, Instrument, Sizes, Venue};
 
 /// Further levels that a market order may walk beyond the displayed one.
 pub const SYNTHETIC_LEVELS: usize = 10;
@@ -77,6 +77,7 @@ pub struct Piece {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Market {
+    crossed: Crossed,
     pub bid: Display,
     pub ask: Display,
     /// ts_event of the last applied quote; i64::MIN before any.
@@ -105,8 +106,9 @@ pub struct Market {
 }
 
 impl Market {
-    pub fn new() -> Market {
+    pub fn new(crossed: Crossed) -> Market {
         Market {
+            crossed,
             quote_time: i64::MIN,
             trade_time: i64::MIN,
             bar_end: i64::MIN,
@@ -141,7 +143,7 @@ impl Market {
     /// Bid above ask: while it lasts nothing is matched.
     #[inline]
     pub fn is_crossed(&self) -> bool {
-        self.bid.size != 0 && self.ask.size != 0 && self.bid.price > self.ask.price
+        self.bid.size != 0 && self.ask.size != 0 && self.bid.price > self.ask.price && self.crossed == Crossed::Wait
     }
 
     #[inline]
@@ -198,6 +200,7 @@ impl Market {
         let levels = match venue.beyond_top {
             BeyondTop::Walk => SYNTHETIC_LEVELS + 1,
             BeyondTop::All | BeyondTop::Top => 1,
+            BeyondTop::NextTick => 2,
         };
         for level in 0..levels {
             let price = display.price + side.sign() * instrument.tick * level as i64;
@@ -207,6 +210,7 @@ impl Market {
             }
             let free = match venue.beyond_top {
                 BeyondTop::All => left,
+                BeyondTop::NextTick if level == 1 => left,
                 _ => display.free(level, instrument.lot),
             };
             let size = left.min(free);

@@ -213,6 +213,10 @@ pub struct VenueText {
     #[serde(default)]
     pub beyond_top: BeyondTop,
     #[serde(default)]
+    pub shown_size: ShownSize,
+    #[serde(default)]
+    pub crossed: Crossed,
+    #[serde(default)]
     pub slippage_ticks: i64,
     #[serde(default)]
     pub print_at_limit: PrintAtLimit,
@@ -295,6 +299,31 @@ pub enum BeyondTop {
     All,
     /// The displayed size and nothing more.
     Top,
+    /// All of the rest one tick worse.
+    #[serde(rename = "next_tick")]
+    NextTick,
+}
+
+/// What a quote whose bid is above its ask does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Crossed {
+    /// Nothing is matched while it lasts.
+    #[default]
+    Wait,
+    /// Each side is matched as it is shown.
+    Match,
+}
+
+/// How often a size that a quote shows fills own orders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShownSize {
+    /// Once: what own orders took stays taken while the price stays.
+    #[default]
+    Once,
+    /// Anew for every order, as if they had not been there.
+    Anew,
 }
 
 /// What a print at a resting limit gives on trade data alone, where the queue ahead is unknown.
@@ -376,6 +405,8 @@ pub struct Venue {
     pub clock: u32,
     pub latency: Latency,
     pub beyond_top: BeyondTop,
+    pub shown_size: ShownSize,
+    pub crossed: Crossed,
     pub slippage_ticks: i64,
     pub print_at_limit: PrintAtLimit,
     pub bar_touch: bool,
@@ -555,6 +586,8 @@ impl Setup {
                 clock: if text.one_clock { 0 } else { index as u32 },
                 latency: venue.latency_ns,
                 beyond_top: venue.beyond_top,
+                shown_size: venue.shown_size,
+                crossed: venue.crossed,
                 slippage_ticks: venue.slippage_ticks,
                 print_at_limit: venue.print_at_limit,
                 bar_touch: venue.bar_touch,

@@ -4,7 +4,7 @@
 mod support;
 
 use replay_core::order::TriggerBy;
-use replay_core::setup::{BeyondTop, Sizes};
+use replay_core::setup::{BeyondTop, Crossed, ShownSize, Sizes};
 use support::*;
 
 #[test]
@@ -82,6 +82,59 @@ fn all_at_the_top_takes_any_size_there_and_marks_the_fill_as_unsized() {
     text.venues[0].beyond_top = BeyondTop::All;
     let run = play_orders(&text, &[quote(100, 99, 101)], &[(100, buy(1_000))]);
     assert_eq!(run.outcome(), ["100 fill #0 1000 @ 101 taker unsized"]);
+}
+
+#[test]
+fn the_rest_may_be_had_one_tick_worse_where_nothing_is_shown() {
+    let mut text = quotes();
+    text.venues[0].beyond_top = BeyondTop::NextTick;
+    let run = play_orders(
+        &text,
+        &[quote(100, 99, 101)],
+        &[
+            (100, buy(1_000)),
+            (100, sell(1_000).limit(99)),
+            (100, sell(10).limit(98).ioc()),
+        ],
+    );
+    assert_eq!(
+        run.outcome(),
+        [
+            "100 fill #0 10 @ 101 taker",
+            "100 fill #0 990 @ 102 taker unsized",
+            "100 fill #1 10 @ 99 taker",
+            "100 fill #2 10 @ 98 taker unsized",
+        ]
+    );
+}
+
+#[test]
+fn a_crossed_quote_is_matched_side_by_side_where_the_venue_says_so() {
+    let mut text = quotes();
+    text.venues[0].crossed = Crossed::Match;
+    let run = play_orders(&text, &[quote(100, 103, 101)], &[(100, buy(5)), (100, sell(5))]);
+    assert_eq!(
+        run.outcome(),
+        ["100 fill #0 5 @ 101 taker", "100 fill #1 5 @ 103 taker"]
+    );
+}
+
+#[test]
+fn a_size_that_is_shown_anew_fills_every_order_and_marks_the_fills_as_unsized() {
+    let mut text = quotes();
+    text.venues[0].shown_size = ShownSize::Anew;
+    let tape = [quote(100, 99, 101), quote(200, 99, 101)];
+    let orders = [(100, buy(10)), (100, buy(10)), (100, buy(15).limit(101))];
+    let run = play_orders(&text, &tape, &orders);
+    assert_eq!(
+        run.outcome(),
+        [
+            "100 fill #0 10 @ 101 taker unsized",
+            "100 fill #1 10 @ 101 taker unsized",
+            "100 fill #2 10 @ 101 taker unsized",
+            "200 fill #2 5 @ 101 maker unsized",
+        ]
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::lifecycle::State;
 use crate::market::{slipped, Piece, UNSIZED};
 use crate::order::{QueueAhead, Side, TimeInForce};
 use crate::reason::Reason;
-use crate::setup::{BeyondTop, Source};
+use crate::setup::{BeyondTop, ShownSize, Source};
 
 impl Exchange {
     /// An order that takes from the quote: market, or limit as far as the quote allows.
@@ -24,7 +24,9 @@ impl Exchange {
         let leaves = order.leaves();
         let bears_slippage = Exchange::bears_slippage(order);
         // All at the top: what is beyond the size shown was never shown.
-        let unsized_source = market.opposite(request.side).size == UNSIZED || venue.beyond_top == BeyondTop::All;
+        let unsized_source = market.opposite(request.side).size == UNSIZED
+            || venue.beyond_top == BeyondTop::All
+            || venue.shown_size == ShownSize::Anew;
         let has_market = market.opposite(request.side).is_present() && !market.is_crossed();
         let pieces = market.plan(instrument, venue, request.side, leaves, limit);
         let price_of = |piece: &Piece| {
@@ -43,8 +45,11 @@ impl Exchange {
         }
         for piece in pieces {
             let price = price_of(&piece);
-            let filled = self.fill(id, price, piece.size, Liquidity::Taker, unsized_source, venue_time);
-            self.markets[index].opposite_mut(request.side).take(piece.level, filled);
+            let is_unshown = unsized_source || (piece.level > 0 && venue.beyond_top == BeyondTop::NextTick);
+            let filled = self.fill(id, price, piece.size, Liquidity::Taker, is_unshown, venue_time);
+            if venue.shown_size == ShownSize::Once {
+                self.markets[index].opposite_mut(request.side).take(piece.level, filled);
+            }
             if self.orders.get(id).is_ended() {
                 return;
             }
@@ -107,15 +112,21 @@ impl Exchange {
     }
 
     fn fill_resting_at_quote(&mut self, id: u64, index: u32, side: Side, venue_time: i64) {
-        let lot = self.setup.instruments[index as usize].lot;
+        let (lot, venue) = (
+            self.setup.instruments[index as usize].lot,
+            self.setup.instruments[index as usize].venue,
+        );
+        let is_anew = self.setup.venues[venue as usize].shown_size == ShownSize::Anew;
         let display = self.markets[index as usize].opposite(side);
-        let unsized_source = display.size == UNSIZED;
+        let unsized_source = display.size == UNSIZED || is_anew;
         let order = self.orders.get(id);
         let size = order.leaves().min(display.free(0, lot));
         let limit = order.limit;
         if size > 0 {
             let filled = self.fill(id, limit, size, Liquidity::Maker, unsized_source, venue_time);
-            self.markets[index as usize].opposite_mut(side).take(0, filled);
+            if !is_anew {
+                self.markets[index as usize].opposite_mut(side).take(0, filled);
+            }
         }
     }
 

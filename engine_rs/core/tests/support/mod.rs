@@ -87,6 +87,8 @@ pub fn venue(name: &str) -> VenueText {
         },
         latency_ns: Latency::default(),
         beyond_top: Default::default(),
+        shown_size: Default::default(),
+        crossed: Default::default(),
         slippage_ticks: 0,
         print_at_limit: Default::default(),
         bar_touch: false,
