@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from replay.config import RunConfig
+from replay.config.hours import sessions_of
 from replay.config.sections import SOURCES, Fees, Instrument, Risk, Venue
 from replay.errors import ConfigError, choose
 from replay.strategy_loader import load_strategies
@@ -188,7 +189,7 @@ class _InstrumentSetup:
             "bar_length": self._bar_length(source),
             "bar_price": self._bar_price(),
             "kinds": self.kinds,
-            "sessions": None if spec.sessions is None else [[opens.ns, closes.ns] for opens, closes in spec.sessions],
+            "sessions": sessions_of(spec),
         }
 
     def _fail(self, message: str, key: str | None = None, remedy: str | None = None) -> ConfigError:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from replay import units
 from replay.config import toml
 from replay.config.explain import dotted, missing_remedy
+from replay.config.hours import mistake_of
 from replay.config.run_config import RunConfig
 from replay.config.sections import FEED_COLUMNS, Account, FeedSpec, Instrument, Kafka, Risk, Venue
 from replay.config.values import DecimalText
@@ -175,6 +176,12 @@ class Checker:
             raise self.fail(f"{name} {grid} at {decimals} decimals does not fit 64 bits", *at, name)
 
     def _check_sessions(self, spec: Instrument, at: toml.Path) -> None:
+        if spec.hours is not None:
+            if spec.sessions is not None:
+                raise self.fail("sessions and hours both say when it is open", *at, "hours", remedy="leave one out")
+            mistake = mistake_of(spec.hours)
+            if mistake is not None:
+                raise self.fail(f"hours.{mistake[0]}: {mistake[1]}", *at, "hours", mistake[0])
         end_ns: int | None = None
         for position, (opens, closes) in enumerate(spec.sessions or ()):
             if opens.ns >= closes.ns:

@@ -19,6 +19,7 @@ from replay.config.sections import (
     Drawdown,
     FeedSpec,
     Fees,
+    Hours,
     Instrument,
     Kafka,
     Latency,
@@ -45,7 +46,7 @@ def schema_markdown() -> str:
     """Write the reference table of the run file from the docstrings of its sections."""
     parts: list[str] = []
     for section in (
-        Run, StrategySpec, FeedSpec, TimeColumn, SymbolColumn, SinkSpec, Kafka, Instrument, Venue, Fees, Latency,
+        Run, StrategySpec, FeedSpec, TimeColumn, SymbolColumn, SinkSpec, Kafka, Instrument, Hours, Venue, Fees, Latency,
         Account, Risk, Drawdown, PositionSwitch, OrderRate, StaleFeed, ClockJump, DiskSwitch, Control, Metrics, Log,
         Currency, SessionSection, Stats,
     ):  # fmt: skip

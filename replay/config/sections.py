@@ -275,6 +275,33 @@ class SinkSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return match[1].lower() if match else None
 
 
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class Hours(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`hours` of an instrument: its sessions by a rule, from the first day to the last one.
+
+    zone: the zone that the times of day are in; its summer time is followed.
+    open: time of day at which a session begins.
+    close: time of day at which it ends; at or before the open, it is that of the next day.
+    first: the first day that may have a session.
+    last: the last one.
+    days: the days of the week that have one.
+    closed: days without one.
+    early: days on which it ends earlier, and when: `{ "2024-11-29" = "13:00" }`.
+    """
+
+    zone: str
+    open: str
+    close: str
+    first: str
+    last: str
+    days: list[Weekday] = msgspec.field(default_factory=lambda: list(WEEKDAYS[:5]))
+    closed: list[str] = []
+    early: dict[str, str] = {}
+
+
 class Instrument(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[[instrument]]`: what is traded, and the grids of its prices and sizes.
 
@@ -291,6 +318,7 @@ class Instrument(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     source: the data that fill orders; by default the finest that the feeds carry.
     bar: where several bar lengths come in, the length that fills; by default the shortest.
     sessions: UTC opens and closes, for DAY orders and bars by session.
+    hours: the same by a rule, in the market's own time.
     allow_negative_price: prices at and below zero are accepted.
     """
 
@@ -307,6 +335,7 @@ class Instrument(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     source: Literal["quote+trade", "quote", "trade", "bar"] | None = None
     bar: DurationText | None = None
     sessions: list[tuple[TimeText, TimeText]] | None = None
+    hours: Hours | None = None
     allow_negative_price: bool = False
 
     def __post_init__(self) -> None:

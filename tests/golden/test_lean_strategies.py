@@ -192,11 +192,17 @@ class TimesInForce(Strategy):
 def test_s08_times_in_force_with_a_table_of_sessions(shared_data: Shared) -> None:
     bars = [bar for day in WEEK for bar in lean.regular(lean.intraday(shared_data, "minute", day, "trade"))]
     factor = lean.factor(shared_data, "20131007")
-    sessions = [[f"2013-10-{day:02}T13:30:00Z", f"2013-10-{day:02}T20:00:00Z"] for day in range(7, 12)]
+    hours = {
+        "zone": "America/New_York",
+        "open": "09:30",
+        "close": "16:00",
+        "first": "2013-10-07",
+        "last": "2013-10-11",
+    }
     result = run(
         TimesInForce,
         lean.bar_records(bars, MINUTE_NS, factor),
-        instrument={"bar": "1m", "sessions": sessions},
+        instrument={"bar": "1m", "hours": hours},
     )
     orders = {(row["limit"], row["time_in_force"]): row for row in result.orders.rows()}
     fills = result.fills.to_dict()
