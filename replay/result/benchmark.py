@@ -29,13 +29,17 @@ class HeldMarks:
         self._closes = {
             place: PeriodCloses(period) for place, symbol in enumerate(symbols) if only is None or symbol == only
         }
+        self._latest = dict.fromkeys(self._closes, -(2**62))
         self._symbols = symbols
 
     def add(self, samples: NDArray[Any]) -> None:
         """Take samples (dtype replay.result.marks.SAMPLE), times not falling."""
         for place, closes in self._closes.items():
             own = samples[samples["instrument"] == place]
-            closes.add(np.ascontiguousarray(own["time"]), np.ascontiguousarray(own["price"]))
+            # Receive times may fall a little where they were raised; the series of closes never goes back.
+            times = np.maximum.accumulate(np.append(self._latest[place], own["time"]))
+            self._latest[place] = int(times[-1])
+            closes.add(times[1:], np.ascontiguousarray(own["price"]))
 
     def path(
         self, periods: NDArray[np.int64], marks: Mapping[str, tuple[float | None, float | None]]

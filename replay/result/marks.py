@@ -39,6 +39,8 @@ class SamplerState(msgspec.Struct, frozen=True):
     """Records that wait for their piece to be full."""
     period: int | None = None
     """The period that is under way."""
+    latest_period_ns: int = -(2**62)
+    """The time up to which periods have been looked at."""
     latest: list[tuple[int, float] | None] = []
     """The latest mark of each instrument in it."""
 
@@ -112,6 +114,7 @@ class MarkSampler:
             self._latest_ns,
             gathered,
             None if closing is None else closing.number,
+            -(2**62) if closing is None else closing.latest_ns,
             [] if closing is None else list(closing.latest),
         )
 
@@ -123,6 +126,7 @@ class MarkSampler:
         self._latest_ns = state.latest_ns
         if self._closing is not None and state.latest:
             self._closing.number, self._closing.latest = state.period, list(state.latest)
+            self._closing.latest_ns = state.latest_period_ns
         self._gather(np.frombuffer(state.gathered, dtype=RECORD))
 
     def _gather(self, records: NDArray[Any]) -> None:
@@ -139,8 +143,6 @@ class MarkSampler:
         if np.any(self._unseen):
             self._find_first(records)
         rows = self._find_last(records)
-        # Times that never fall, so that it does not matter how the tape is cut.
-        latest_ns = np.maximum(np.maximum.accumulate(records["ts_recv"]), self._latest_ns)
         ends = np.arange(len(records) - 1, -1, -_PIECE_ROWS)[::-1]
         looked_at = (ends[:, None] + np.arange(1 - _SAMPLE_ROWS, 1)).ravel()
         looked_at = looked_at[looked_at >= 0]
@@ -153,7 +155,9 @@ class MarkSampler:
         made["time"], made["instrument"], made["price"] = sample["ts_recv"], sample["instrument"], self._prices(sample)
         if self._closing is None:
             return made
-        closes = self._closing.find(latest_ns, records, rows, self._makes_mark, self._prices)
+        closes = self._closing.find(
+            records, rows, lambda limit: self._rows_before(records, limit), self._makes_mark, self._prices
+        )
         whole = np.concatenate((made, closes)) if len(closes) else made
         return whole[np.argsort(whole["time"], kind="stable")] if len(closes) else whole
 
@@ -162,6 +166,7 @@ class MarkSampler:
         if not len(sample):
             return np.zeros(0, dtype=np.int64)
         instrument = sample["instrument"]
+        # Times that never fall, so that it does not matter how the tape is cut.
         latest_ns = np.maximum(np.maximum.accumulate(sample["ts_recv"]), self._latest_ns)
         self._latest_ns = int(latest_ns[-1])
         bucket = latest_ns // self._scales.equity_every_ns
@@ -175,15 +180,17 @@ class MarkSampler:
 
     def _find_last(self, records: NDArray[Any]) -> NDArray[np.int64]:
         """Note the last mark of each instrument; give its row, -1 where there is none."""
-        count = len(records)
-        rows = self._last_rows(records, max(0, count - _TAIL_ROWS), count)
-        if np.any(rows < 0):
-            rows = self._last_rows(records, 0, count)
+        rows = self._rows_before(records, len(records))
         found = np.flatnonzero(rows >= 0)
         prices = self._prices(records[rows[found]])
         for instrument, price in zip(found.tolist(), prices.tolist(), strict=True):
             self._last[instrument] = price
         return rows
+
+    def _rows_before(self, records: NDArray[Any], limit: int) -> NDArray[np.int64]:
+        """Give the last row of each instrument in ..limit that makes a mark, -1 where there is none."""
+        rows = self._last_rows(records, max(0, limit - _TAIL_ROWS), limit)
+        return self._last_rows(records, 0, limit) if np.any(rows < 0) else rows
 
     def _find_first(self, records: NDArray[Any]) -> None:
         start_ns = self._scales.trading_start_ns
@@ -231,53 +238,52 @@ class MarkSampler:
 
 
 class ClosingMarks:
-    """The last mark of each instrument in each period; it looks at all records only where a period ends."""
+    """The last mark of each instrument in each period; it looks at all of a piece only where a period ends there.
+
+    The time of a piece is that of its last record, so that periods end at the same records however the tape is cut.
+    """
 
     def __init__(self, count: int, period: Period) -> None:
         self._period = period
         self.number: int | None = None
         """The period that is under way."""
+        self.latest_ns = -(2**62)
+        """The time of the last piece."""
         self.latest: list[tuple[int, float] | None] = [None] * count
         """Time and price of the latest mark of each instrument in it."""
 
     def find(
         self,
-        times: NDArray[np.int64],
         records: NDArray[Any],
         last_rows: NDArray[np.int64],
+        last_rows_before: Callable[[int], NDArray[np.int64]],
         makes_mark: Callable[[NDArray[Any]], NDArray[np.bool_]],
         prices: Callable[[NDArray[Any]], NDArray[np.float64]],
     ) -> NDArray[Any]:
-        """Take records with times that do not fall; give the closing marks (dtype SAMPLE) of the periods that end."""
-        found = np.zeros(0, dtype=SAMPLE)
-        if not len(records):
-            return found
-        first, last = (int(number) for number in self._period.index(times[[0, -1]]))
-        pieces = []
-        if self.number is not None and first != self.number:
-            pieces.append(self._given_up())
-        self.number = first
-        if first != last:
-            pieces.append(self._ended(self._period.index(times), times, records, makes_mark, prices))
-            self.number = last
-        self._note(times, records, last_rows, prices)
-        return np.concatenate([found, *pieces]) if pieces else found
-
-    def _given_up(self) -> NDArray[Any]:
-        """Give the latest marks of the period under way, which has ended."""
-        rows = [(mark[0], mark[1], place, 0) for place, mark in enumerate(self.latest) if mark is not None]
-        self.latest = [None] * len(self.latest)
-        return np.array(rows, dtype=SAMPLE)
+        """Take whole pieces of records; give the closing marks (dtype SAMPLE) of the periods that end in them."""
+        limits = np.append(np.arange(_PIECE_ROWS, len(records), _PIECE_ROWS), len(records))
+        times = np.maximum.accumulate(np.maximum(records["ts_recv"][limits - 1], self.latest_ns))
+        numbers = self._period.index(times)
+        before = np.concatenate(([-1 if self.number is None else self.number], numbers[:-1]))
+        found = [np.zeros(0, dtype=SAMPLE)]
+        for piece in np.flatnonzero(numbers != before).tolist():
+            start, limit = int(limits[piece - 1]) if piece else 0, int(limits[piece])
+            if start:
+                self._note(records, last_rows_before(start), int(times[piece - 1]), prices)
+            found.append(self._ended(records[start:limit], int(times[piece]), makes_mark, prices))
+        self._note(records, last_rows, int(times[-1]), prices)
+        return np.concatenate(found)
 
     def _ended(
         self,
-        numbers: NDArray[np.int64],
-        times: NDArray[np.int64],
         records: NDArray[Any],
+        end_ns: int,
         makes_mark: Callable[[NDArray[Any]], NDArray[np.bool_]],
         prices: Callable[[NDArray[Any]], NDArray[np.float64]],
     ) -> NDArray[Any]:
-        """Give the last marks of the periods that both are under way and end within these records."""
+        """Give the last marks of the periods that are under way or end within a piece."""
+        times = np.minimum(np.maximum(np.maximum.accumulate(records["ts_recv"]), self.latest_ns), end_ns)
+        numbers = self._period.index(times)
         rows = np.flatnonzero(makes_mark(records))[::-1]
         key = (numbers[rows] - numbers[0]) * len(self.latest) + records["instrument"][rows]
         rows = rows[np.sort(np.unique(key, return_index=True)[1])][::-1]
@@ -285,22 +291,28 @@ class ClosingMarks:
         made = np.zeros(len(rows), dtype=SAMPLE)
         made["time"], made["instrument"] = times[rows], records["instrument"][rows]
         made["price"] = prices(records[rows])
-        in_first = set(records["instrument"][rows[numbers[rows] == numbers[0]]].tolist())
-        before = self._given_up()
-        before = before[[place not in in_first for place in before["instrument"].tolist()]]
-        return np.concatenate((before, made))
+        closed_here = set(records["instrument"][rows[numbers[rows] == self.number]].tolist())
+        earlier = [
+            (mark[0], mark[1], place, 0)
+            for place, mark in enumerate(self.latest)
+            if mark is not None and place not in closed_here
+        ]
+        self.latest = [None] * len(self.latest)
+        self.number, self.latest_ns = int(numbers[-1]), end_ns
+        return np.concatenate((np.array(earlier, dtype=SAMPLE), made))
 
     def _note(
         self,
-        times: NDArray[np.int64],
         records: NDArray[Any],
-        last_rows: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        end_ns: int,
         prices: Callable[[NDArray[Any]], NDArray[np.float64]],
     ) -> None:
-        found = np.flatnonzero(last_rows >= 0)
-        rows = last_rows[found]
-        marks = zip(found.tolist(), times[rows].tolist(), prices(records[rows]).tolist(), strict=True)
-        for place, time, price in marks:
+        """Keep the latest marks of the period under way, which the pieces up to this time belong to."""
+        found = np.flatnonzero(rows >= 0)
+        times = np.minimum(records["ts_recv"][rows[found]], end_ns).tolist()
+        self.latest_ns = end_ns
+        for place, time, price in zip(found.tolist(), times, prices(records[rows[found]]).tolist(), strict=True):
             if int(self._period.index(np.array([time]))[0]) == self.number:
                 self.latest[place] = (time, price)
 
