@@ -25,6 +25,7 @@ FILE_BYTES_MAX = 1 << 30
 """Beyond this the file takes no more; the counts go on."""
 
 _BUFFER_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 20
 
 
 class DeadLetterWriter:
@@ -116,9 +117,7 @@ class DeadLetterWriter:
                     place=str(path),
                     remedy="put back the file that was there",
                 )
-            if keep_bytes:
-                for line in os.pread(self._descriptor, keep_bytes, 0).splitlines():
-                    self.counts[msgspec.json.decode(line, type=_Kept).reason] += 1
+            self._count_again(keep_bytes)
             if held > keep_bytes:
                 self._disk.truncate(self._descriptor, keep_bytes)
             os.lseek(self._descriptor, keep_bytes, os.SEEK_SET)
@@ -134,6 +133,17 @@ class DeadLetterWriter:
             self._abandon()
             raise
         self._size_bytes = keep_bytes
+
+    def _count_again(self, keep_bytes: int) -> None:
+        """Count the letters that the file holds; a piece at a time, since it may be long."""
+        rest = b""
+        for offset in range(0, keep_bytes, _PIECE_BYTES):
+            piece = os.pread(self._descriptor, min(_PIECE_BYTES, keep_bytes - offset), offset)
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                self.counts[msgspec.json.decode(line, type=_Kept).reason] += 1
+        if rest:
+            self.counts[msgspec.json.decode(rest, type=_Kept).reason] += 1
 
     def _abandon(self) -> None:
         if self._descriptor >= 0:

@@ -63,6 +63,20 @@ def test_going_on_keeps_what_the_journal_knows_of_and_cuts_off_the_rest(tmp_path
         DeadLetterWriter(tmp_path / "nowhere" / "dead.ndjson")
 
 
+@pytest.mark.parametrize("piece_bytes", [1, 7, 100, 1 << 20])
+def test_a_long_file_is_counted_again_piece_by_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece_bytes: int
+) -> None:
+    path = tmp_path / "dead.ndjson"
+    with DeadLetterWriter(path) as writer:
+        writer.write([DeadLetter(f"reason_{number % 3}", b"x" * number, "here") for number in range(50)])
+    monkeypatch.setattr(deadletters, "_PIECE_BYTES", piece_bytes)
+    with DeadLetterWriter(path, keep_bytes=writer.size_bytes) as again:
+        assert again.counts == writer.counts
+    with pytest.raises(JournalError, match="not what the journal knows of"):
+        DeadLetterWriter(path, keep_bytes=writer.size_bytes - 5)
+
+
 def test_the_file_has_a_limit_and_the_counts_have_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadletters, "FILE_BYTES_MAX", 200)
     with DeadLetterWriter(tmp_path / "dead.ndjson") as writer:
