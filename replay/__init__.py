@@ -20,6 +20,10 @@ _PUBLIC = {
     "play_async": "replay.api",
     "paper": "replay.api",
     "paper_async": "replay.api",
+    "LiveRun": "replay.live",
+    "LivePlay": "replay.live",
+    "LivePaper": "replay.live",
+    "Glance": "replay.glance",
     "QuoteTick": "replay.ticks",
     "TradeTick": "replay.ticks",
     "BarTick": "replay.ticks",
@@ -61,6 +65,10 @@ if TYPE_CHECKING:
     from replay.errors import ReplayError as ReplayError
     from replay.errors import StrategyError as StrategyError
     from replay.errors import UsageError as UsageError
+    from replay.glance import Glance as Glance
+    from replay.live import LivePaper as LivePaper
+    from replay.live import LivePlay as LivePlay
+    from replay.live import LiveRun as LiveRun
     from replay.result.result import Result as Result
     from replay.strategy import Parameter as Parameter
     from replay.strategy import Strategy as Strategy

@@ -19,6 +19,8 @@ from replay.strategy import Strategy
 
 if TYPE_CHECKING:
     from replay.fork import ForkRequest
+    from replay.glance import Glances
+    from replay.live import LivePaper, LivePlay, LiveRun
     from replay.opening import Plan
     from replay.pipeline.pacing import PlayControls, Speed
     from replay.pipeline.pipeline import ProgressCall
@@ -55,18 +57,29 @@ def backtest(
     return modes.backtest(plan(strategy, feed, **keywords), out=_path(out), progress=progress)
 
 
-async def backtest_async(
+def backtest_async(
     strategy: type[Strategy] | Strategy | RunConfig | str | Path,
     feed: FeedLike | None = None,
     *,
     out: str | Path | None = None,
     progress: ProgressCall | None = None,
     **keywords: Any,
-) -> Result:
-    """As `backtest`, giving the event loop its turn between batches."""
-    from replay import modes
+) -> LiveRun:
+    """As `backtest`, giving the event loop its turn between batches: awaited, it gives the Result.
 
-    return await modes.backtest_async(plan(strategy, feed, **keywords), out=_path(out), progress=progress)
+    Entered with `async with`, it runs beside the block and can be iterated for glances; see replay.LiveRun.
+    """
+    from replay import modes
+    from replay.live import LiveRun
+    from replay.pipeline.stop import Stop
+
+    stop = Stop()
+
+    async def start(glances: Glances | None) -> Result:
+        planned = plan(strategy, feed, **keywords)
+        return await modes.backtest_async(planned, out=_path(out), progress=progress, stop=stop, glances=glances)
+
+    return LiveRun(start, stop)
 
 
 def play(
@@ -86,21 +99,38 @@ def play(
     return modes.play(planned, speed=speed, controls=controls, out=_path(out), progress=progress)
 
 
-async def play_async(
+def play_async(
     strategy: type[Strategy] | Strategy | RunConfig | str | Path,
     feed: FeedLike | None = None,
     *,
     speed: Speed = 1.0,
+    paused: bool = False,
     controls: PlayControls | None = None,
     out: str | Path | None = None,
     progress: ProgressCall | None = None,
     **keywords: Any,
-) -> Result:
-    """As `play`, on the running event loop."""
-    from replay import modes
+) -> LivePlay:
+    """As `play`, on the running event loop: awaited, it gives the Result.
 
-    planned = plan(strategy, feed, **keywords)
-    return await modes.play_async(planned, speed=speed, controls=controls, out=_path(out), progress=progress)
+        async with replay.play_async(SmaCross, "data/btc.npy", speed=100, ...) as run:
+            async for update in run:
+                if update.fills == 10:
+                    run.pause()
+
+    Entered with `async with`, it runs beside the block, can be iterated for glances, paused, stepped and taken to any
+    time; see replay.LivePlay. `paused` waits before the first record.
+    """
+    from replay import modes
+    from replay.live import LivePlay
+    from replay.pipeline.pacing import PlayControls
+
+    keys = controls if controls is not None else PlayControls(speed, paused=paused)
+
+    async def start(glances: Glances | None) -> Result:
+        planned = plan(strategy, feed, **keywords)
+        return await modes.play_async(planned, controls=keys, out=_path(out), progress=progress, glances=glances)
+
+    return LivePlay(start, keys)
 
 
 def paper(
@@ -126,7 +156,7 @@ def paper(
     return modes.paper(planned, _path(session), progress=progress, adopt=adopt, fork=request)
 
 
-async def paper_async(
+def paper_async(
     strategy: type[Strategy] | Strategy | RunConfig | str | Path,
     feed: FeedLike | None = None,
     *,
@@ -137,14 +167,33 @@ async def paper_async(
     fork: str | Path | None = None,
     at: int | str | None = None,
     **keywords: Any,
-) -> Result:
-    """As `paper`, on the running event loop; `stop` ends the session in order."""
-    from replay import modes
+) -> LivePaper:
+    """As `paper`, on the running event loop; `stop` ends the session in order. Awaited, it gives the Result.
 
-    planned = plan(strategy, feed, **keywords)
-    return await modes.paper_async(
-        planned, _path(session), progress=progress, stop=stop, adopt=adopt, fork=_fork(fork, at)
-    )
+    Entered with `async with`, it runs beside the block, can be iterated for glances, and takes operators' commands; see
+    replay.LivePaper.
+    """
+    from replay import modes
+    from replay.live import LivePaper
+    from replay.pipeline.commands import CommandQueue
+    from replay.pipeline.stop import Stop
+
+    ends = stop if stop is not None else Stop()
+    commands = CommandQueue()
+
+    async def start(glances: Glances | None) -> Result:
+        return await modes.paper_async(
+            plan(strategy, feed, **keywords),
+            _path(session),
+            progress=progress,
+            stop=ends,
+            adopt=adopt,
+            fork=_fork(fork, at),
+            commands=commands,
+            glances=glances,
+        )
+
+    return LivePaper(start, ends, commands)
 
 
 def _fork(folder: str | Path | None, at: int | str | None) -> ForkRequest | None:

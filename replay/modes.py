@@ -184,7 +184,8 @@ class _Player:
                 stop=stop,
                 glances=self.glances,
             )
-            run.pipeline.commands = self.commands or run.pipeline.commands
+            if self.commands is not None:  # an empty queue is false
+                run.pipeline.commands = self.commands
             pacer = run.pipeline.pacer
             assert isinstance(pacer, TapePacer)
             port = self.plan.config.metrics.port
@@ -298,7 +299,8 @@ class _PaperWork:
         plan, session = self.plan, self.session
         with open_plan(plan, "paper", session=session) as opened:
             run = _session_run(opened, session, progress=self.progress, stop=self.stop, glances=self.glances)
-            run.pipeline.commands = self.commands or run.pipeline.commands
+            if self.commands is not None:  # an empty queue is false
+                run.pipeline.commands = self.commands
             port = plan.config.metrics.port
             port = PAPER_METRICS_PORT if port is None else port
             async with run.serving(port, self.host), run.watched(self.glances), run.publishing():

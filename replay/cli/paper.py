@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from replay.cli.live import ScreenOption, choose, watch
 from replay.cli.options import (
     DEFAULT_RUN,
     FeedOption,
@@ -22,11 +23,11 @@ from replay.cli.options import (
     read_config,
 )
 from replay.cli.results import show
-from replay.cli.screen import Progress
 from replay.errors import EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
     from replay.config import RunConfig
+    from replay.result.result import Result
 
 
 def paper(
@@ -59,6 +60,7 @@ def paper(
         ),
     ] = None,
     report: ReportOption = None,
+    screen: ScreenOption = "auto",
     json: JsonOption = False,
     stats: StatsOption = "main",
     sets: SetOption = [],  # noqa: B006 (cyclopts reads it, nobody changes it)
@@ -68,6 +70,10 @@ def paper(
     config = read_config(run, sets, feeds)
     check_report(report)
     from replay import modes
+    from replay.cli.keymap import paper_keys
+    from replay.glance import Glances
+    from replay.pipeline.commands import CommandQueue
+    from replay.pipeline.stop import Stop
 
     stem = config.path.stem if config.path is not None else "run"
     folder = session or Path("sessions") / stem
@@ -85,8 +91,13 @@ def paper(
         request = ForkRequest.parse(fork, at)
     elif at is not None:
         raise UsageError("--at goes with --fork", remedy="name the session to fork")
-    with Progress("paper", lines=False) as progress:
-        result = modes.paper(config, folder, progress=progress, adopt=adopt, fork=request)
+    commands, stop, glances = CommandQueue(), Stop(), Glances()
+
+    def start() -> Result:
+        return modes.paper(config, folder, adopt=adopt, fork=request, stop=stop, commands=commands, glances=glances)
+
+    kind = choose(screen, without_terminal="none")  # its log says what there is to say
+    result = watch(start, "paper", kind, glances, paper_keys(commands, stop, glances))
     return show(result, as_json=json, statistics=stats, report=report)
 
 

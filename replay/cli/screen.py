@@ -77,7 +77,7 @@ class Progress:
 def progress_text(done: int, total: int | None, now_ns: int | None, elapsed_ns: int) -> str:
     """Write `12,000,000 of 20,000,000 records, 4.1 M/s, 2 s left, at 2024-08-08T00:10:00Z`."""
     rate = done * 1e9 / elapsed_ns if elapsed_ns > 0 else 0.0
-    parts = [f"{done:,} of {total:,} records" if total else f"{done:,} records", f"{_rate_text(rate)}/s"]
+    parts = [f"{done:,} of {total:,} records" if total else f"{done:,} records", f"{rate_text(rate)}/s"]
     if total and rate > 0:
         parts.append(f"{_seconds_text(max(0, total - done) / rate)} left")
     if now_ns is not None:
@@ -85,7 +85,8 @@ def progress_text(done: int, total: int | None, now_ns: int | None, elapsed_ns: 
     return ", ".join(parts)
 
 
-def _rate_text(rate: float) -> str:
+def rate_text(rate: float) -> str:
+    """Write `8.2 k`."""
     if rate >= 1e6:
         return f"{rate / 1e6:.1f} M"
     return f"{rate / 1e3:.1f} k" if rate >= 1e3 else f"{rate:.0f}"

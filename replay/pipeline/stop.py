@@ -16,22 +16,26 @@ from types import FrameType
 class Stop:
     """A flag that only goes up. Any thread, and any signal handler, may raise it."""
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, parent: Stop | None = None) -> None:
+        self._parent = parent
+        self._is_requested = False
         self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def requested(self) -> bool:
+        """Whether the end was asked for."""
+        return self._is_requested or (self._parent is not None and self._parent.requested)
 
     def request(self) -> None:
         """Ask for the end."""
-        self.requested = True
+        self._is_requested = True
         for callback in self._callbacks:
             callback()
 
     def child(self) -> Stop:
         """Make a flag that goes up with this one, and can go up alone."""
-        made = Stop()
+        made = Stop(self)
         self.on_request(made.request)
-        if self.requested:
-            made.request()
         return made
 
     def on_request(self, callback: Callable[[], None]) -> None:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from replay.cli.keymap import play_keys
 from replay.cli.keys import Keys
-from replay.cli.play import PlayScreen
+from replay.glance import Glances
 from replay.pipeline.pacing import PlayControls
 
 
@@ -62,27 +63,20 @@ def advance_of(controls: PlayControls) -> str:
 
 def test_each_key_of_a_replay_does_what_it_says() -> None:
     controls = PlayControls(1.0)
-    screen = PlayScreen(controls)
-    screen.press(" ")
-    assert advance_of(controls) == "pause"
-    screen.press(".")
-    assert advance_of(controls) == "step"
-    screen.press("n")
-    assert advance_of(controls) == "next fill"
-    screen.press("+")
-    assert controls.state.speed == 2.0
-    screen.press("-")
-    screen.press("-")
-    assert controls.state.speed == 0.5
-    screen.press("x")
+    keys = play_keys(controls, Glances())
+    for key, expected in ((" ", "pause"), (" ", "run"), (".", "step"), ("n", "next fill"), ("d", "next day")):
+        assert keys.press(key)
+        assert advance_of(controls) == expected
+    for key, speed in (("+", 2.0), ("-", 1.0), ("_", 0.5), ("=", 1.0)):
+        assert keys.press(key)
+        assert controls.state.speed == speed
+    assert not keys.press("x")
     assert not controls.stopped
-    screen.press("q")
+    assert keys.press("q")
     assert controls.stopped
 
 
-def test_the_status_line_says_time_speed_and_state() -> None:
-    screen = PlayScreen(PlayControls(10.0))
-    assert screen.status() == "before the first record  10x  running  0 records"
-    screen(1_234, 5_000, 1_640_995_200_123_456_789)
-    screen.press(" ")
-    assert screen.status() == "2022-01-01T00:00:00.123Z  10x  paused  1,234 of 5,000 records"
+def test_the_help_names_every_key() -> None:
+    assert play_keys(PlayControls(), Glances()).help() == (
+        "space pause  . step  n next fill  d next day  + fast  - slow  s seek  q quit"
+    )

@@ -1,0 +1,205 @@
+"""The full screen, driven by textual's pilot: what it shows, what its keys do, and when it leaves.
+
+May not live here: a real terminal (test_terminal).
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from replay.cli.captured import captured_output
+from replay.cli.keymap import paper_keys, play_keys
+from replay.cli.live_app import LiveApp, SeekPrompt
+from replay.pipeline.commands import CommandQueue, OperatorCommand
+from replay.pipeline.pacing import Advance, PlayControls, PlayState
+from replay.pipeline.stop import Stop
+
+from .glances import NOON_NS, glance, glances, show
+
+SIZE = (120, 40)
+
+
+class Playing:
+    """An app over glances made by hand."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.controls = PlayControls(10.0)
+        self.glances = glances(glance(**changes))
+        self.is_over = False
+        self.app = LiveApp(self.glances, play_keys(self.controls, self.glances), is_over=lambda: self.is_over)
+
+
+def seen(app: LiveApp) -> str:
+    """Give what stands on the screen as text."""
+    width, height = app.size
+    console = Console(
+        width=width, height=height, file=io.StringIO(), color_system=None, force_terminal=True, record=True
+    )
+    console.print(app.screen._compositor.render_update(full=True))
+    return console.export_text()
+
+
+def asks(app: LiveApp) -> bool:
+    return isinstance(app.screen, SeekPrompt)
+
+
+async def test_it_shows_all_that_a_glance_says() -> None:
+    playing = Playing()
+    async with playing.app.run_test(size=SIZE) as pilot:
+        await pilot.pause(0.2)
+        text = seen(playing.app)
+    for part in (
+        "sma", "▶ running", "10x", "2024-08-08T12:00:00.123Z", "12,345 of 50,000", "61,250.15", "101,234.50 USDT",
+        "+1,875.22", "stop market", "2700.00", "62,000.0", "maker", "rejected 2", "dead letters 4", "Working orders 2",
+        "Last fills of 3", "space pause", ". step", "next fill", "next day", "fast", "slow", "seek", "quit",
+    ):  # fmt: skip
+        assert part in text, f"{part!r} is not on\n{text}"
+
+
+@pytest.mark.parametrize("size", [(60, 24), (80, 24), (200, 60)])
+async def test_it_fits_small_and_large_terminals(size: tuple[int, int]) -> None:
+    playing = Playing()
+    async with playing.app.run_test(size=size) as pilot:
+        await pilot.pause(0.2)
+        text = seen(playing.app)
+    for part in ("running", "101,234.50", "61,250.1", "rejected"):
+        assert part in text, f"{part!r} is not on\n{text}"
+
+
+async def test_it_follows_the_newest_glance() -> None:
+    playing = Playing()
+    async with playing.app.run_test(size=SIZE) as pilot:
+        await pilot.pause(0.2)
+        show(playing.glances, glance(state="paused", equity=99.5, fills=4, working=0, orders=()))
+        await pilot.pause(0.3)
+        text = seen(playing.app)
+    assert "‖ paused" in text
+    assert "99.50 USDT" in text
+    assert "stop market" not in text
+
+
+async def test_each_key_does_what_the_footer_says() -> None:
+    playing = Playing()
+    controls = playing.controls
+
+    def advance() -> str:
+        return controls.state.advance.value
+
+    async with playing.app.run_test(size=SIZE) as pilot:
+        for key, expected in (
+            ("space", "pause"), ("space", "run"), ("full_stop", "step"), ("n", "next fill"), ("d", "next day"),
+        ):  # fmt: skip
+            await pilot.press(key)
+            assert advance() == expected, key
+        await pilot.press("plus")
+        await pilot.press("equals_sign")
+        assert controls.state.speed == 50.0
+        await pilot.press("minus")
+        assert controls.state.speed == 20.0
+        await pilot.press("q")
+        assert controls.stop_request.requested
+        assert not playing.app.was_forced
+
+
+async def test_a_seek_is_typed_and_refused_until_it_is_a_time() -> None:
+    playing = Playing()
+    async with playing.app.run_test(size=SIZE) as pilot:
+        await pilot.press("s")
+        await pilot.pause()
+        assert asks(playing.app)
+        await pilot.press(*"soon", "enter")
+        await pilot.pause()
+        assert "'soon' is no time" in seen(playing.app)
+        assert playing.controls.state == PlayState(10.0, Advance.RUN)
+        await pilot.press("ctrl+u", *"11:30", "enter")
+        await pilot.pause()
+        assert not asks(playing.app)
+        assert playing.controls.state == PlayState(10.0, Advance.SEEK, NOON_NS - 1_800_000_000_000)
+        await pilot.press("s")
+        await pilot.pause()
+        await pilot.press("escape")
+        await pilot.pause()
+        assert not asks(playing.app)
+
+
+async def test_a_glance_that_comes_while_a_seek_is_typed_is_drawn_behind_it() -> None:
+    playing = Playing()
+    async with playing.app.run_test(size=SIZE) as pilot:
+        await pilot.press("s")
+        await pilot.pause()
+        show(playing.glances, glance(records=33_333))
+        await pilot.pause(0.3)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "33,333" in seen(playing.app)
+
+
+async def test_a_refused_seek_is_said() -> None:
+    playing = Playing()
+    async with playing.app.run_test(size=SIZE, notifications=True) as pilot:
+        playing.controls.notice = "cannot go back: on purpose"
+        await pilot.pause(0.4)
+        assert "cannot go back: on purpose" in seen(playing.app)
+
+
+async def test_it_leaves_when_the_run_is_over() -> None:
+    playing = Playing()
+    async with playing.app.run_test(size=SIZE) as pilot:
+        playing.is_over = True
+        await pilot.pause(0.4)
+        assert not playing.app.is_running
+    assert not playing.app.was_forced
+
+
+async def test_ctrl_c_asks_for_the_end_and_the_second_one_forces_it() -> None:
+    playing = Playing()
+    async with playing.app.run_test(size=SIZE) as pilot:
+        await pilot.press("ctrl+c")
+        assert playing.controls.stopped
+        assert not playing.app.was_forced
+        await pilot.press("ctrl+c")
+        await pilot.pause()
+    assert playing.app.was_forced
+
+
+async def test_what_the_run_prints_is_shown_and_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    playing = Playing()
+    with captured_output() as captured:
+        app = LiveApp(
+            playing.glances,
+            play_keys(playing.controls, playing.glances),
+            is_over=lambda: False,
+            begin=lambda: print("a word of the strategy"),
+            captured=captured,
+        )
+        async with app.run_test(size=SIZE) as pilot:
+            print("and [one] to stderr", file=sys.stderr)
+            await pilot.pause(0.3)
+            text = seen(app)
+    assert "a word of the strategy" in text
+    assert "and [one] to stderr" in text
+    said = capsys.readouterr()
+    assert said.out == "a word of the strategy\n"
+    assert said.err == "and [one] to stderr\n"
+
+
+async def test_the_keys_of_a_session_pause_its_trading() -> None:
+    commands, stop = CommandQueue(), Stop()
+    made = glances(glance(speed=None, total=None))
+    app = LiveApp(made, paper_keys(commands, stop, made), is_over=lambda: False)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("space")
+        show(made, glance(speed=None, trading="paused"))
+        await pilot.press("space")
+        await pilot.press("s", "n", "d")
+        await pilot.pause(0.3)
+        assert "trading paused" in seen(app)
+        assert "next fill" not in seen(app)
+        await pilot.press("q")
+    assert [request.command for request in commands.take()] == [OperatorCommand.PAUSE, OperatorCommand.RESUME]
+    assert stop.requested
