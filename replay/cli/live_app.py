@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import App, ComposeResult, RenderResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Vertical, VerticalScroll
 from textual.keys import _character_to_key
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Footer, Input, Label, Static
 
 from replay.cli import panel
@@ -21,7 +22,6 @@ from replay.cli.seek import SEEK_HELP
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from textual.events import Resize
 
     from replay.cli.captured import Captured
     from replay.cli.keymap import Key, KeyMap
@@ -40,6 +40,7 @@ class LiveApp(App[None]):
     Screen { layout: vertical; }
     #head { height: 1; background: $panel; }
     #boxes { grid-size: 2 3; grid-columns: 1fr 1fr; grid-rows: 8 auto 1fr; height: 1fr; }
+    #equity { height: 1fr; }
     .box { border: round $primary 60%; border-title-color: $text-muted; padding: 0 1; scrollbar-size: 1 1; }
     #equity-box { column-span: 2; }
     #prices-box, #positions-box { height: auto; min-height: 3; max-height: 12; }
@@ -48,6 +49,11 @@ class LiveApp(App[None]):
     .narrow #boxes { grid-size: 1 5; grid-columns: 1fr; grid-rows: 5 auto auto 1fr 1fr; }
     .narrow #equity-box { column-span: 1; }
     .narrow #prices-box, .narrow #positions-box { max-height: 5; }
+    .short .box { border: none; border-top: solid $primary 60%; scrollbar-size: 0 0; }
+    .short #boxes { grid-rows: 4 auto 1fr; }
+    .narrow.short #boxes { grid-rows: 4 auto auto 1fr 1fr; }
+    .short #prices-box, .short #positions-box { min-height: 2; max-height: 4; }
+    .short #messages { max-height: 2; }
     """
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -66,7 +72,9 @@ class LiveApp(App[None]):
     ) -> None:
         """Take what to show, and what to press; `begin` is called when the screen stands."""
         super().__init__()
+        self.title = "replay"
         self.HORIZONTAL_BREAKPOINTS = [(0, "narrow"), (90, "wide")]
+        self.VERTICAL_BREAKPOINTS = [(0, "short"), (32, "tall")]
         self.glances = glances
         self.keymap = keymap
         self.was_forced = False
@@ -93,7 +101,7 @@ class LiveApp(App[None]):
         """Lay out the screen."""
         yield Static(id="head")
         with Grid(id="boxes"):
-            yield _box("equity", "Equity")
+            yield _titled(Vertical(Curve(id="equity"), id="equity-box", classes="box"), "Equity")
             yield _box("prices", "Prices")
             yield _box("positions", "Positions")
             yield _box("orders", "Working orders")
@@ -109,10 +117,6 @@ class LiveApp(App[None]):
         self._begin()
         self.set_interval(DRAWN_EVERY_S, self.look)
         self.look()
-
-    def on_resize(self, _event: Resize) -> None:
-        """Draw anew: the curve fits its box."""
-        self._drawn = None
 
     def look(self) -> None:
         """Draw what has changed since the last look; leave where the run is over."""
@@ -143,8 +147,8 @@ class LiveApp(App[None]):
         show("positions", panel.positions, "positions")
         show("orders", panel.orders, "orders")
         show("fills", panel.fills, "last_fills")
-        show("equity", self._equity, "equity", "cash", "equity_curve")
         base = self.screen_stack[0]
+        base.query_one("#equity", Curve).show(glance)
         base.query_one("#head", Static).update(panel.head(glance))
         base.query_one("#counters", Static).update(panel.counters(glance))
         if before is None or glance.working != before.working:
@@ -153,10 +157,6 @@ class LiveApp(App[None]):
         if before is None or glance.fills != before.fills:
             more = f"{glance.fills:,}" if glance.fills else ""
             base.query_one("#fills-box").border_title = f"Last fills of {more}" if more else "Last fills"
-
-    def _equity(self, glance: Glance) -> RenderableType:
-        size = self.screen_stack[0].query_one("#equity-box").content_size
-        return panel.equity(glance, size.width, size.height)
 
     def action_press(self, character: str) -> None:
         """Press a key of the run."""
@@ -175,13 +175,34 @@ class LiveApp(App[None]):
         self.keymap.stop.request()
 
 
+class Curve(Widget):
+    """The equity and its curve, as wide and high as there is room."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 - as textual calls it
+        super().__init__(id=id)
+        self._glance: Glance | None = None
+
+    def show(self, glance: Glance) -> None:
+        """Draw another glance, where it has another equity."""
+        before, self._glance = self._glance, glance
+        if before is None or _money(before) != _money(glance):
+            self.refresh()
+
+    def render(self) -> RenderResult:
+        """Draw it."""
+        if self._glance is None:
+            return ""
+        return panel.equity(self._glance, self.size.width, self.size.height)
+
+
 class SeekPrompt(ModalScreen[None]):
     """Asks for a time on the tape until it is one, or Escape is pressed."""
 
     CSS = """
     SeekPrompt { align: center middle; }
     #prompt { width: 76; max-width: 95%; height: auto; border: round $primary; padding: 1 2; background: $surface; }
-    #refusal { color: $text-warning; height: auto; }
+    #said { color: $text-muted; height: auto; }
+    .refusal { color: $text-warning; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "leave")]
 
@@ -193,20 +214,29 @@ class SeekPrompt(ModalScreen[None]):
         """Lay out the prompt."""
         with Vertical(id="prompt"):
             yield Label("Seek to a time, forward or back")
-            yield Input(placeholder="14:30, +1h, -30m or 2024-08-08T14:30:00Z")
-            yield Label(SEEK_HELP, id="refusal")
+            yield Input()
+            yield Label(SEEK_HELP, id="said")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Seek, or say what is wrong."""
         try:
             self._seek(event.value)
         except ValueError as error:
-            self.query_one("#refusal", Label).update(str(error))
+            said = self.query_one("#said", Label)
+            said.update(str(error))
+            said.add_class("refusal")
         else:
             self.dismiss()
 
 
-def _box(name: str, title: str) -> VerticalScroll:
-    box = VerticalScroll(Static(id=name), id=f"{name}-box", classes="box", can_focus=False)
+def _money(glance: Glance) -> tuple[object, ...]:
+    return glance.equity, glance.cash, glance.equity_curve
+
+
+def _box(name: str, title: str) -> Widget:
+    return _titled(VerticalScroll(Static(id=name), id=f"{name}-box", classes="box", can_focus=False), title)
+
+
+def _titled(box: Widget, title: str) -> Widget:
     box.border_title = title
     return box

@@ -150,7 +150,8 @@ def equity(glance: Glance, width: int, height: int) -> Text:
     room = width - 2 - max(map(len, labels))
     if height > 1 and room > 4:
         text.append("\n")
-        text.append(terminal_chart(curve, room, height - 1, labels), style)
+        stretched = [curve[round(column * (len(curve) - 1) / (room - 1))] for column in range(room)]
+        text.append(terminal_chart(stretched, room, height - 1, labels), style)
     return text
 
 
@@ -161,11 +162,11 @@ def counters(glance: Glance) -> Text:
         ("fills", glance.fills, False),
         ("working", glance.working, False),
         ("in flight", glance.in_flight, False),
-        ("events", glance.events, False),
         ("rejected", glance.rejected, True),
         ("late", glance.late, True),
         ("stale", glance.stale, True),
         ("dead letters", glance.dead_letters, True),
+        ("events", glance.events, False),
     ]
     for name, count, is_warning in rows:
         text.append(f" {name} ", "dim")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from textual.pilot import Pilot
 
 from replay.cli.captured import captured_output
 from replay.cli.keymap import paper_keys, play_keys
@@ -44,43 +45,46 @@ def seen(app: LiveApp) -> str:
     return console.export_text()
 
 
+async def shown(pilot: Pilot[None], app: LiveApp, *parts: str) -> str:
+    """Wait until all of the parts stand on the screen."""
+    for _ in range(200):
+        text = seen(app)
+        if all(part in text for part in parts):
+            return text
+        await pilot.pause(0.05)
+    raise AssertionError(f"{[part for part in parts if part not in text]} is not on\n{text}")
+
+
 def asks(app: LiveApp) -> bool:
     return isinstance(app.screen, SeekPrompt)
 
 
 async def test_it_shows_all_that_a_glance_says() -> None:
     playing = Playing()
-    async with playing.app.run_test(size=SIZE) as pilot:
-        await pilot.pause(0.2)
-        text = seen(playing.app)
-    for part in (
+    parts = (
         "sma", "▶ running", "10x", "2024-08-08T12:00:00.123Z", "12,345 of 50,000", "61,250.15", "101,234.50 USDT",
         "+1,875.22", "stop market", "2700.00", "62,000.0", "maker", "rejected 2", "dead letters 4", "Working orders 2",
         "Last fills of 3", "space pause", ". step", "next fill", "next day", "fast", "slow", "seek", "quit",
-    ):  # fmt: skip
-        assert part in text, f"{part!r} is not on\n{text}"
+    )  # fmt: skip
+    async with playing.app.run_test(size=SIZE) as pilot:
+        await shown(pilot, playing.app, *parts)
 
 
-@pytest.mark.parametrize("size", [(60, 24), (80, 24), (200, 60)])
+@pytest.mark.parametrize("size", [(80, 24), (120, 30), (200, 60)])
 async def test_it_fits_small_and_large_terminals(size: tuple[int, int]) -> None:
     playing = Playing()
+    parts = ("running", "101,234.50", "61,250.1", "60,000.0", "2700.00", "62,000.0", "dead letters 4", "▇")
     async with playing.app.run_test(size=size) as pilot:
-        await pilot.pause(0.2)
-        text = seen(playing.app)
-    for part in ("running", "101,234.50", "61,250.1", "rejected"):
-        assert part in text, f"{part!r} is not on\n{text}"
+        await shown(pilot, playing.app, *parts)
 
 
 async def test_it_follows_the_newest_glance() -> None:
     playing = Playing()
     async with playing.app.run_test(size=SIZE) as pilot:
-        await pilot.pause(0.2)
+        await shown(pilot, playing.app, "stop market")
         show(playing.glances, glance(state="paused", equity=99.5, fills=4, working=0, orders=()))
-        await pilot.pause(0.3)
-        text = seen(playing.app)
-    assert "‖ paused" in text
-    assert "99.50 USDT" in text
-    assert "stop market" not in text
+        text = await shown(pilot, playing.app, "‖ paused", "99.50 USDT")
+        assert "stop market" not in text
 
 
 async def test_each_key_does_what_the_footer_says() -> None:
@@ -113,8 +117,7 @@ async def test_a_seek_is_typed_and_refused_until_it_is_a_time() -> None:
         await pilot.pause()
         assert asks(playing.app)
         await pilot.press(*"soon", "enter")
-        await pilot.pause()
-        assert "'soon' is no time" in seen(playing.app)
+        await shown(pilot, playing.app, "'soon' is no time")
         assert playing.controls.state == PlayState(10.0, Advance.RUN)
         await pilot.press("ctrl+u", *"11:30", "enter")
         await pilot.pause()
@@ -135,23 +138,24 @@ async def test_a_glance_that_comes_while_a_seek_is_typed_is_drawn_behind_it() ->
         show(playing.glances, glance(records=33_333))
         await pilot.pause(0.3)
         await pilot.press("escape")
-        await pilot.pause()
-        assert "33,333" in seen(playing.app)
+        await shown(pilot, playing.app, "33,333")
 
 
 async def test_a_refused_seek_is_said() -> None:
     playing = Playing()
     async with playing.app.run_test(size=SIZE, notifications=True) as pilot:
         playing.controls.notice = "cannot go back: on purpose"
-        await pilot.pause(0.4)
-        assert "cannot go back: on purpose" in seen(playing.app)
+        await shown(pilot, playing.app, "cannot go back: on purpose")
 
 
 async def test_it_leaves_when_the_run_is_over() -> None:
     playing = Playing()
     async with playing.app.run_test(size=SIZE) as pilot:
         playing.is_over = True
-        await pilot.pause(0.4)
+        for _ in range(200):
+            if not playing.app.is_running:
+                break
+            await pilot.pause(0.05)
         assert not playing.app.is_running
     assert not playing.app.was_forced
 
@@ -179,10 +183,7 @@ async def test_what_the_run_prints_is_shown_and_not_lost(capsys: pytest.CaptureF
         )
         async with app.run_test(size=SIZE) as pilot:
             print("and [one] to stderr", file=sys.stderr)
-            await pilot.pause(0.3)
-            text = seen(app)
-    assert "a word of the strategy" in text
-    assert "and [one] to stderr" in text
+            await shown(pilot, app, "a word of the strategy", "and [one] to stderr")
     said = capsys.readouterr()
     assert said.out == "a word of the strategy\n"
     assert said.err == "and [one] to stderr\n"
@@ -197,9 +198,7 @@ async def test_the_keys_of_a_session_pause_its_trading() -> None:
         show(made, glance(speed=None, trading="paused"))
         await pilot.press("space")
         await pilot.press("s", "n", "d")
-        await pilot.pause(0.3)
-        assert "trading paused" in seen(app)
-        assert "next fill" not in seen(app)
+        assert "next fill" not in await shown(pilot, app, "trading paused")
         await pilot.press("q")
     assert [request.command for request in commands.take()] == [OperatorCommand.PAUSE, OperatorCommand.RESUME]
     assert stop.requested
