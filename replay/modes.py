@@ -194,7 +194,7 @@ class _Player:
                     with run.ending():
                         run.begins()
                         await run.pipeline.run_async()
-                    if keys.holds_at_end and not run.pipeline.is_interrupted:
+                    if not run.pipeline.is_interrupted:
                         await pacer.linger()
             if pacer.rewinds and not keys.stopped:
                 run.abandon()

@@ -45,6 +45,8 @@ class KeyMap:
     """Goes to the time that was typed; raises ValueError with what may be typed."""
     notice: Callable[[], str | None] = field(default=lambda: None)
     """What the user should know now."""
+    leave: Callable[[], object] = field(default=lambda: None)
+    """Called where the screen has gone before the run: nobody is there any more to press keys."""
 
     def press(self, character: str) -> bool:
         """Do what a character means; return whether it means something."""
@@ -56,8 +58,10 @@ class KeyMap:
 
     def help(self) -> str:
         """Name all keys in one line."""
-        *others, last = [f"{key.shown} {key.label}" for key in self.keys]
-        return "  ".join([*others, *([] if self.seek is None else ["s seek"]), last])
+        shown = [f"{key.shown} {key.label}" for key in self.keys]
+        if self.seek is not None:
+            shown.insert(-1, "s seek")
+        return "  ".join(shown)
 
 
 def play_keys(controls: PlayControls, glances: Glances) -> KeyMap:
@@ -76,7 +80,7 @@ def play_keys(controls: PlayControls, glances: Glances) -> KeyMap:
         Key("-_", "slow", controls.slower),
         Key("q", "quit", controls.stop),
     ]
-    return KeyMap(keys, controls.stop_request, seek, lambda: controls.notice)
+    return KeyMap(keys, controls.stop_request, seek, lambda: controls.notice, controls.let_end)
 
 
 def paper_keys(commands: CommandQueue, stop: Stop, glances: Glances) -> KeyMap:

@@ -50,7 +50,7 @@ class Keys:
             if self.descriptor is not None and self.saved is not None:
                 import termios
 
-                termios.tcsetattr(self.descriptor, termios.TCSADRAIN, self.saved)  # type: ignore[arg-type]
+                termios.tcsetattr(self.descriptor, termios.TCSANOW, self.saved)  # type: ignore[arg-type]
                 self.saved = None
 
     def _watch(self) -> None:

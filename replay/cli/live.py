@@ -105,6 +105,7 @@ def _run_beside_app(start: Callable[[], Result], label: str, glances: Glances, k
         raise KeyboardInterrupt
     if not outcome.done():
         print("replay: the screen has failed, the run goes on", file=sys.stderr)
+        keymap.leave()
         if worker.ident is None:
             worker.start()
         with LineScreen(label, glances), stop_on_signals(keymap.stop):

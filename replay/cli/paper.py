@@ -78,9 +78,10 @@ def paper(
     stem = config.path.stem if config.path is not None else "run"
     folder = session or Path("sessions") / stem
     if group is not None:
-        if fork is not None or at is not None or adopt or json or report is not None:
+        others = (fork, at, report, adopt or None, json or None, None if screen in ("auto", "none") else screen)
+        if any(other is not None for other in others):
             raise UsageError(
-                "--group goes with none of --fork, --at, --adopt, --report and --json",
+                "--group goes with none of --fork, --at, --adopt, --report, --json and --screen",
                 remedy="each shard is a session of its own below --session: name that one",
             )
         return _work(config, group, folder)

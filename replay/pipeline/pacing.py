@@ -180,6 +180,11 @@ class PlayControls:
         self.set_speed(max(lower, default=SPEED_STEPS[0]))
         return self.state.speed
 
+    def let_end(self) -> None:
+        """Do not wait at the end of the tape (any more)."""
+        self.holds_at_end = False
+        self._notify()
+
     def stop(self) -> None:
         """End the replay after the current record; the result is kept and marked as partial."""
         self.stop_request.request()
@@ -390,9 +395,9 @@ class TapePacer:
             self._note_released(int(due_ns[row - 1]))
 
     async def linger(self) -> None:
-        """Wait at the end of the tape for a stop, or for a seek to what lies behind."""
+        """Wait at the end of the tape, if it is to be held there, for a stop, or for a seek to what lies behind."""
         self._changed = self._changed or self.controls.bind(asyncio.get_running_loop())
-        while not self.controls.stopped:
+        while self.controls.holds_at_end and not self.controls.stopped:
             version = self.controls.version
             state = self.controls.state
             if state.target_ns is not None:

@@ -661,6 +661,8 @@ class ResultBuilder:
             return
         self._project_equity()
         now_ns = int(state["now_ns"])
+        if now_ns == event_log.ABSENT:
+            return  # no record was taken: there is no time yet
         equity = float(state["equity"])
         if self._end_ns is not None and (now_ns < self._end_ns or (now_ns, equity) == (self._end_ns, self._end_equity)):
             return

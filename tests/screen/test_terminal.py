@@ -170,6 +170,7 @@ def test_what_cannot_be_typed_is_said_and_nothing_happens(terminal: Callable[...
     run.press("q")
     assert run.code() == 130
     run.assert_sane()
+    assert "no data" in run.output.decode(), "nothing has begun, and the statistics say so"
 
 
 @pytest.mark.parametrize("screen", ["full", "panel"])
