@@ -145,7 +145,11 @@ class TextFeed(StoredFeed):
         with Source(self.path) as source, located(self.path):
             data = source.read(CHUNK_BYTES)
             if not data:
-                raise DataError("the file is empty", reason="empty")
+                raise DataError(
+                    "the file is empty",
+                    reason="empty",
+                    remedy="name the file that has the data; a text file needs a header and rows",
+                )
             records = self._decoding.records(decoder.feed(data)[0])
             if len(data) < CHUNK_BYTES and not len(records):
                 records = self._decoding.records(decoder.finish()[0])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from replay.config import RunConfig, from_mapping, load
 from replay.errors import UsageError
 from replay.feeds.feed import Feed
-from replay.strategy import Strategy
+from replay.strategy import Strategy, check_types, was_in_run
 
 if TYPE_CHECKING:
     from replay.fork import ForkRequest
@@ -226,6 +226,11 @@ def plan(
     """Turn the arguments of `backtest` and its like into a checked configuration with its feeds and strategies."""
     from replay.opening import Plan
 
+    if isinstance(strategy, str | Path) and not str(strategy).endswith(".toml") and not Path(strategy).exists():
+        raise UsageError(
+            f"{str(strategy)!r} is no run file",
+            remedy="give the strategy's class itself, without quotes, or the path of a run file (.toml)",
+        )
     if isinstance(strategy, RunConfig | str | Path):
         others = {"instruments": instruments, "cash": cash, "params": params, "fees": fees, "latency": latency}
         given = [name for name, value in {**others, **sections}.items() if value is not None]
@@ -245,6 +250,7 @@ def plan(
             remedy='for example instruments={"symbol": "BTCUSDT", "tick": "0.01", "lot": "0.001", "quote": "USDT"}, '
             'cash={"USDT": 100_000}',
         )
+    _check_mappings(instruments, cash)
     listed = [instruments] if isinstance(instruments, Mapping) else list(instruments)
     data: dict[str, Any] = {
         "strategy": [_strategy_entry(strategy, params or {})],
@@ -262,6 +268,17 @@ def plan(
     data["feed"] = [_feed_entry(one, feed_options or {}) for one in feeds]
     config = from_mapping(data, base_dir=base_dir)
     return Plan(config, _feeds(feeds, config), [_instance(strategy, params or {})])
+
+
+def _check_mappings(instruments: object, cash: object) -> None:
+    if not isinstance(cash, Mapping):
+        raise UsageError(f"cash is {cash!r}, and says no currency", remedy='write it as cash={"USD": 100_000}')
+    entries = [instruments] if isinstance(instruments, Mapping) else instruments
+    if not isinstance(entries, list | tuple) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise UsageError(
+            f"instruments is {instruments!r}, not a mapping or a list of them",
+            remedy='for example instruments={"symbol": "BTCUSDT", "tick": "0.01", "lot": "0.001", "quote": "USDT"}',
+        )
 
 
 def _plan_of_run_file(run: RunConfig | str | Path, feed: FeedLike | None) -> Plan:
@@ -285,6 +302,8 @@ def _listed(feed: FeedLike) -> list[FeedLike]:
 
     if not isinstance(feed, list | tuple):
         return [feed]
+    if not feed:
+        raise UsageError("the feed is an empty list: it has no ticks", remedy="give at least one tick, or a path")
     is_several = bool(feed) and not any(is_tick(one) for one in feed)
     return list(feed) if is_several else [feed]
 
@@ -310,7 +329,16 @@ def _module(kind: type[Strategy]) -> str:
 def _instance(strategy: type[Strategy] | Strategy, params: Mapping[str, Any]) -> Strategy:
     if not isinstance(strategy, type):
         if params:
-            raise UsageError("params are for a strategy class; an instance has its own")
+            raise UsageError(
+                "params are for a strategy class; an instance has its own",
+                remedy=f"give the class: {type(strategy).__name__}, params={dict(params)!r}",
+            )
+        if was_in_run(strategy):
+            raise UsageError(
+                f"this instance of {type(strategy).__name__} was in a run before, and keeps what it saw there",
+                remedy="make a new instance for each run, or give the class with params={..}",
+            )
+        check_types(type(strategy), {name: getattr(strategy, name) for name in type(strategy).parameters()})
         return strategy
     known = strategy.parameters()
     for name in params:
@@ -318,6 +346,7 @@ def _instance(strategy: type[Strategy] | Strategy, params: Mapping[str, Any]) ->
             from replay.errors import choose
 
             raise UsageError(f"{strategy.__name__} has no parameter {name!r}", remedy=choose(name, known))
+    check_types(strategy, params)
     return strategy(**params)
 
 
@@ -366,4 +395,8 @@ def _plain(value: Any) -> Any:
 
 
 def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value)
+    if value is None:
+        return None
+    if not isinstance(value, str | os.PathLike):
+        raise UsageError(f"{value!r} names no folder", remedy='write it as text or a Path, as in "runs/first"')
+    return Path(value)

@@ -19,8 +19,10 @@ Codes without an error: 0 done, 1 two runs differ, 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 EXIT_DONE = 0
 EXIT_DIFFERS = 1
@@ -154,6 +156,23 @@ def choose(name: str, choices: Iterable[str]) -> str:
     guess = nearest(name, known)
     listed = ", ".join(known)
     return f"did you mean {guess!r}? choices: {listed}" if guess else f"choices: {listed}"
+
+
+def disk_remedy(error: OSError, path: str | Path) -> str:
+    """Return the remedy line for a file or folder that the system will not make or write."""
+    place = Path(path)
+    blocking = next((folder for folder in place.parents if folder.exists() and not folder.is_dir()), None)
+    if blocking is not None:
+        return f"{blocking} is a file, not a folder: name another place"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR) and place.exists():
+        return f"{place} is a file, not a folder: name another place"
+    if error.errno == errno.EISDIR:
+        return f"{place} is a folder: name a file in it, or another name"
+    if error.errno == errno.ENOENT and not place.parent.is_dir():
+        return f"there is no folder {str(place.parent)!r}: make it first, or name another place"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "make room, or name a place on another disk, then run again"
+    return "name a place that you may write to, or change its permissions"
 
 
 def _rebuild(kind: type[ReplayError], fields: dict[str, object]) -> ReplayError:

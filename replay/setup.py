@@ -220,7 +220,11 @@ class _InstrumentSetup:
         possible = [source for source in SOURCES if set(source.split("+")) <= set(self.kinds)]
         if self.spec.source is None:
             if not possible:
-                raise self._fail(f"the feeds carry neither quotes, trades nor bars of {self.spec.symbol!r}")
+                raise self._fail(
+                    f"the feeds carry neither quotes, trades nor bars of {self.spec.symbol!r}",
+                    None,
+                    "look at what the feed holds: `replay data info FILE`; its symbol and records must fit",
+                )
             return possible[0]
         if self.spec.source not in possible:
             raise self._fail(

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import numbers
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, cast
 
-from replay.errors import choose
+from replay.errors import UsageError, choose
 from replay.units import parse_duration, parse_time
 
 if typing.TYPE_CHECKING:
@@ -112,6 +113,49 @@ class TimerNames:
             self._free.append(number)
 
 
+_EXAMPLES = {int: "20", float: "0.5", str: "'BTCUSDT'", bool: "True", Decimal: "Decimal('0.01')"}
+
+
+def check_types(kind: type[Strategy], values: Mapping[str, Any]) -> None:
+    """Raise UsageError for a value that is not of its parameter's type; None stands for none of any type."""
+    for name, parameter in kind.parameters().items():
+        if name in values and not _is_of(values[name], parameter.type):
+            value = values[name]
+            raise UsageError(
+                f"parameter {name!r} of {kind.__name__} is {parameter.type.__name__}, and {value!r} is not",
+                remedy=f"give a value like {_EXAMPLES[parameter.type]}, or annotate it otherwise",
+            )
+
+
+def was_in_run(strategy: Strategy) -> bool:
+    """Say whether an instance was given to an engine, and so may hold what it saw there."""
+    return "_desk" in vars(strategy)
+
+
+def _is_of(value: object, wanted: type) -> bool:
+    if value is None:
+        return True
+    if wanted is int:  # of numpy, too
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if wanted is float:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if wanted is Decimal:
+        return isinstance(value, Decimal | int | str) and not isinstance(value, bool)
+    return isinstance(value, wanted)
+
+
+class _NotRunning:
+    """Stands for the engine as long as a strategy is in no run."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise UsageError(
+            "the strategy is in no run yet: it can neither order nor ask",
+            remedy="do this in a handler: on_start is the first",
+        )
+
+
 class Strategy:
     """Base of every strategy.
 
@@ -125,7 +169,7 @@ class Strategy:
     carried out when it returns. Views (`bar`, `quote`, ...) live as long as the call; `.copy()` keeps one.
     """
 
-    _desk: Desk
+    _desk: Desk = cast("Desk", _NotRunning())
     _timers: TimerNames
 
     def __init__(self, **params: Any) -> None:

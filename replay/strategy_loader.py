@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from replay.config import RunConfig, StrategySpec
-from replay.errors import ConfigError, StrategyError, choose
+from replay.errors import ConfigError, StrategyError, UsageError, choose
 
 if TYPE_CHECKING:
     from replay.strategy import Strategy
@@ -51,7 +52,11 @@ class _Loader:
         return ConfigError(message, place=where, remedy=remedy)
 
     def _raised(self, handler: str, error: Exception | SystemExit) -> StrategyError:
-        return StrategyError(self.spec.name, handler, None, "", f"{type(error).__name__}: {error}")
+        remedy = None
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            package = error.name.partition(".")[0]
+            remedy = f"mend the name {package!r}, or install it beside replay: {sys.executable} -m pip install .."
+        return StrategyError(self.spec.name, handler, None, "", f"{type(error).__name__}: {error}", remedy=remedy)
 
     def _module(self) -> ModuleType:
         if self.source.endswith(".py"):
@@ -77,17 +82,19 @@ class _Loader:
             module_spec.loader.exec_module(module)
         except SyntaxError as error:
             del sys.modules[name]
-            raise self._syntax(error) from error
+            raise self._syntax(error, path) from error
         except (Exception, SystemExit) as error:
             del sys.modules[name]
             raise self._raised("import", error) from error
         return module
 
-    def _syntax(self, error: SyntaxError) -> ConfigError:
+    def _syntax(self, error: SyntaxError, path: Path | None = None) -> ConfigError:
+        line = (error.text or "").strip()
+        file = error.filename or (str(path) if path is not None else None)  # none for a file that is not even text
         return self._fail(
-            f"{error.msg}: {(error.text or '').strip()}",
-            place=f"{error.filename}:{error.lineno}",
-            remedy="the strategy's file is not Python",
+            f"{error.msg}: {line}" if line else error.msg,
+            place=f"{file}:{error.lineno}" if file and error.lineno else file,
+            remedy="this is not Python: mend the strategy's file there, or just before",
         )
 
     def _module_of_package(self) -> ModuleType:
@@ -124,10 +131,19 @@ class _Loader:
         )
 
     def _parameters(self, strategy_class: type[Strategy]) -> dict[str, Any]:
+        from replay.strategy import check_types
+
         try:
             known = strategy_class.parameters()
         except (TypeError, NameError) as error:  # an annotation that is no parameter's
             raise self._fail(f"{self.class_name} cannot be run: {error}", place=self._where(strategy_class)) from None
+        try:
+            check_types(
+                strategy_class,
+                {name: entry.default for name, entry in known.items() if entry.default is not inspect.Parameter.empty},
+            )
+        except UsageError as error:
+            raise self._fail(error.message, place=self._where(strategy_class), remedy=error.remedy) from None
         values: dict[str, Any] = {}
         for name, value in self.spec.params.items():
             if name not in known:
@@ -156,13 +172,19 @@ class _Loader:
     def _typed(self, name: str, value: object, wanted: Any) -> object:
         try:
             return msgspec.convert(value, wanted)
-        except (msgspec.ValidationError, TypeError) as error:
-            fact = str(error).partition(" - at")[0]
+        except (msgspec.ValidationError, TypeError):
             raise self._fail(
-                f"parameter {name!r} of {self.class_name} is {_name(wanted)}, and {value!r} is not ({fact})",
+                f"parameter {name!r} of {self.class_name} is {_name(wanted)}, and {value!r} is not",
                 *("params", name),
+                remedy=_type_remedy(wanted, value),
             ) from None
 
 
 def _name(wanted: Any) -> str:
     return wanted.__name__ if isinstance(wanted, type) else str(wanted)
+
+
+def _type_remedy(wanted: Any, value: object) -> str:
+    example = {int: "20", float: "0.5", str: '"BTCUSDT"', bool: "true", Decimal: '"0.01"'}.get(wanted, "another value")
+    quoted = isinstance(value, str) and wanted in (int, float, bool)
+    return f"write it without quotes, as {example}" if quoted else f"write it as {example}"

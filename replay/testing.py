@@ -73,7 +73,11 @@ def bars(
     clock = _clock(start, length)
     made = []
     for row, given in enumerate(prices, 1):
-        opened, high, low, close = given if isinstance(given, tuple) else (given,) * 4
+        if isinstance(given, tuple | list) and len(given) != 4:
+            raise UsageError(
+                f"bar {row - 1} is {given!r}", remedy="a bar is (open, high, low, close), or one price that is all four"
+            )
+        opened, high, low, close = given if isinstance(given, tuple | list) else (given,) * 4
         made.append(
             BarTick(time=clock(row), open=opened, high=high, low=low, close=close, volume=volume, symbol=symbol)
         )

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from replay.errors import EXIT_DIFFERS, EXIT_DONE, JournalError, ReplayError, UsageError
+from replay.errors import EXIT_DIFFERS, EXIT_DONE, DataError, JournalError, ReplayError, UsageError
 from replay.events import EVENT, EVENT_BYTES
 from replay.result.eventtext import Names, event_text, record_text
 from replay.session import SETUP_FILE, is_session
@@ -199,7 +199,24 @@ def _side(path: Path, name: str | None = None) -> _Side:
         raise UsageError(
             f"{path} has no event log ({EVENTS_FILE})", remedy="name the --out folder of a run, or a session folder"
         )
+    _check_whole(path, events)
     return _Side(name or str(path), events, _result_names(path), lambda seq: _record_of_run(path, seq))
+
+
+def _check_whole(folder: Path, events: Path) -> None:
+    """Refuse an event log that was cut: nothing about the run could be told from it."""
+    size = events.stat().st_size
+    try:
+        told = msgspec.json.decode((folder / RESULT_FILE).read_bytes())["events"]
+    except (OSError, msgspec.MsgspecError, KeyError, TypeError):  # the log alone says what it holds
+        told = size // EVENT_BYTES
+    if size != told * EVENT_BYTES:
+        raise DataError(
+            f"holds {size / EVENT_BYTES:.6g} events, and {RESULT_FILE} says {told:,}",
+            reason="cut",
+            place=str(events),
+            remedy="the file was cut or changed: copy the run folder again, or run its config.toml again",
+        )
 
 
 def _record_of_run(folder: Path, tape_seq: int) -> Any:

@@ -9,7 +9,7 @@ import signal
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from replay.cli.failures import explain, say
 from replay.cli.report_name import with_report_name
@@ -100,7 +100,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = build()(with_report_name(list(arguments)), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        say(_usage_message(error), remedy="see replay --help, or replay COMMAND --help")
+        say(_usage_message(error), remedy=f"see {_help_of(error)}")
         return EXIT_USAGE
     except KeyboardInterrupt:
         say("interrupted; what was finished is kept and marked as partial")
@@ -122,7 +122,16 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _usage_message(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        left = ", ".join(repr(token) for token in error.unused_tokens)
+        return f"{left} is one argument too many" if len(error.unused_tokens) == 1 else f"{left} are arguments too many"
     return " ".join(str(error).split())
+
+
+def _help_of(error: CycloptsError) -> str:
+    """Name the help of the command that was meant."""
+    chain = [name for name in error.command_chain or () if not name.startswith("-")]
+    return " ".join(("replay", *chain, "--help"))
 
 
 def _close_quietly() -> None:

@@ -23,9 +23,11 @@ def compare(
     stats: StatsOption = "main",
 ) -> int:
     """Set two runs side by side: configuration, statistics, equity, and the first event in which they differ."""
-    from replay.report import find_subject, write_comparison
+    from replay.report import check_page_name, find_subject, write_comparison
     from replay.report.comparison import Comparison
 
+    if html is not None:
+        check_page_name(html)
     comparison = Comparison(find_subject(first), find_subject(second))
     print(comparison.render(stats))
     if html is not None:

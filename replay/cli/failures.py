@@ -5,12 +5,13 @@ May not live here: the decision whether something is an error; that was made whe
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import traceback
 from pathlib import Path
 
-from replay.errors import EXIT_DISK, EXIT_USAGE, ReplayError, StrategyError
+from replay.errors import EXIT_DISK, EXIT_USAGE, ReplayError, StrategyError, disk_remedy
 from replay.units import format_time
 
 _LINES_MAX = 5
@@ -40,8 +41,11 @@ def explain(error: Exception) -> int:
 
         return explain(EngineMissing(str(error)))
     if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        say(f"{place}{error.strerror or error}")
+        if error.filename is None:
+            say(error.strerror or str(error), remedy="look at the disk and its permissions, then run again")
+        else:
+            name = os.fsdecode(error.filename)
+            say(f"{name}: {error.strerror or error}", remedy=disk_remedy(error, name))
         return EXIT_USAGE if isinstance(error, FileNotFoundError | IsADirectoryError) else EXIT_DISK
     traceback.print_exception(error)
     say("this is a mistake of replay itself, not yours; please report it with the lines above")

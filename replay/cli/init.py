@@ -13,7 +13,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from replay.errors import EXIT_DONE, UsageError
+from replay.errors import EXIT_DONE, UsageError, disk_remedy
 from replay.units import format_time, parse_time
 
 BARS = 3 * 1440
@@ -32,7 +32,8 @@ def init(
     """Make a folder with a commented strategy, a run file, generated data and a test; `replay backtest` runs in it."""
     name = folder.resolve().name
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not empty", remedy="name a new folder; nothing was changed")
+        what = "exists and is not empty" if folder.is_dir() else "is a file, not a folder"
+        raise UsageError(f"{folder} {what}", remedy="name a new folder; nothing was changed")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _DATA.parent).mkdir()
@@ -41,7 +42,9 @@ def init(
         (folder / ".gitignore").write_text("runs/\nsessions/\n")
         (folder / _DATA).write_text(market())
     except OSError as error:
-        raise UsageError(f"{folder} cannot be made: {error.strerror or error}") from error
+        raise UsageError(
+            f"{folder} cannot be made: {error.strerror or error}", remedy=disk_remedy(error, folder)
+        ) from error
     print(f"{folder} holds a strategy that runs: change strategy.py and run.toml, put your data into data/.\n")
     for command, does in (
         (f"cd {folder}", ""),

@@ -13,7 +13,7 @@ _SUFFIXES = (".html", ".htm")
 
 def with_report_name(arguments: list[str]) -> list[str]:
     """Give a bare --report its name; what follows it is a name only if it ends in .html."""
-    named = []
+    named: list[str] = []
     for argument, follower in zip(arguments, [*arguments[1:], ""], strict=True):
         is_bare = argument == "--report" and not follower.lower().endswith(_SUFFIXES)
         named.append(f"--report={REPORT_IN_FOLDER}" if is_bare else argument)

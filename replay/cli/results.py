@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Literal
 
+from replay.cli.failures import say
 from replay.cli.report_name import REPORT_IN_FOLDER
 from replay.errors import EXIT_DONE, EXIT_HALT, EXIT_INTERRUPTED
 
@@ -22,6 +23,13 @@ def show(
 ) -> int:
     """Print a result, write its report where one is wanted, and return the exit code that the result stands for."""
     stream = sys.stderr if as_json else sys.stdout
+    nothing = None if result.interrupted else _nothing_taken(result)
+    if nothing is not None:  # statistics of nothing would only hide it
+        if as_json:
+            print(result.to_json().decode(), flush=True)
+        fact, _, remedy = nothing.partition("\n")
+        say(fact, remedy=remedy)
+        return EXIT_HALT
     print(result.report(statistics=statistics), file=stream)
     if result.folder is not None:
         print(f"folder {result.folder}", file=stream)
@@ -33,13 +41,7 @@ def show(
     stream.flush()
     if as_json:
         print(result.to_json().decode(), flush=True)
-    if result.interrupted:
-        return EXIT_INTERRUPTED
-    nothing = _nothing_taken(result)
-    if nothing is not None:
-        print(f"replay: {nothing}", file=sys.stderr)
-        return EXIT_HALT
-    return EXIT_DONE
+    return EXIT_INTERRUPTED if result.interrupted else EXIT_DONE
 
 
 def _nothing_taken(result: Result) -> str | None:
@@ -48,18 +50,20 @@ def _nothing_taken(result: Result) -> str | None:
         return None
     dead = {reason: count for reason, count in result.counts.get("dead_letters", {}).items() if count}
     if dead:
+        folder = result.folder
+        where = "the dead letters" if folder is None else str(folder / "dead-letters.ndjson")
         listed = ", ".join(f"{reason} {count:,}" for reason, count in dead.items())
         return (
             f"no row gave a record, all were set aside: {listed}\n"
-            "  read dead-letters.ndjson in the run's folder; check the unit of the feed's time, and its columns"
+            f"read {where}; check the unit of the feed's time, and its columns"
         )
     outside = result.counts.get("feed", {}).get("outside")
     if outside:
         return (
             f"no record lies between run.from and run.until: all {outside:,} lie outside\n"
-            "  `replay data info` says from when to when the data run"
+            "`replay data info` says from when to when the data run"
         )
     return (
         "the feeds gave no record at all\n"
-        "  a text file needs rows after its header, each ended by a newline; `replay data info` looks into it"
+        "a text file needs rows after its header, each ended by a newline; `replay data info` looks into it"
     )

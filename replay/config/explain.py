@@ -17,6 +17,8 @@ from replay.config.sections import RunFile
 from replay.config.values import DecimalText, kind_of
 from replay.errors import ConfigError, choose
 
+NOT_A_RUN_FILE = "a run file ends in .toml; data go into its [[feed]], or behind --feed"
+
 
 def toml_error(error: tomllib.TOMLDecodeError, name: str, text: str) -> ConfigError:
     """Retell an error of tomllib, with the file and the line in front."""
@@ -25,7 +27,16 @@ def toml_error(error: tomllib.TOMLDecodeError, name: str, text: str) -> ConfigEr
     line = (match[1] if match else None) or str(text.count("\n") + 1)
     fact = message[: match.start()] if match else message
     column = f", column {match[2]}" if match and match[2] else ""
-    return ConfigError(f"this is not TOML: {fact}{column}", place=f"{name}:{line}", remedy="see https://toml.io")
+    lines = text.splitlines()
+    told = lines[int(line) - 1].strip()[:100] if int(line) <= len(lines) else ""
+    remedy = "mend that line" if name.endswith(".toml") or name == "run file" else NOT_A_RUN_FILE
+    return ConfigError(
+        f"this is not TOML: {fact}{column}",
+        place=f"{name}:{line}",
+        remedy=f"it reads: {told}\n{remedy}; the rules of TOML: https://toml.io"
+        if told
+        else f"{remedy}; https://toml.io",
+    )
 
 
 def dotted(path: toml.Path) -> str:
@@ -83,9 +94,13 @@ def explain(
         )
     expected = re.match(r"Expected `(.*?)`(.*?)(?:, got (.*))?$", fact)
     if expected:
-        wanted = _wanted(expected[1], path) + (f" {expected[2].strip()}" if expected[2].strip() else "")
+        limit = expected[2].strip()
+        wanted = _wanted(expected[1], path) + (f" {limit}" if limit else "")
         shown = f"{kind_of(value)} ({toml.value_text(value)})" if isinstance(value, _SHOWN) else kind_of(value)
-        return ConfigError(f"{subject} must be {wanted}, not {shown}", place=place, remedy=_type_remedy(path, value))
+        if limit and isinstance(value, _SHOWN):  # of the right type: what is wrong is the value alone
+            shown = toml.value_text(value)
+        remedy = _type_remedy(path, value) or _example(expected[1], limit, path)
+        return ConfigError(f"{subject} must be {wanted}, not {shown}", place=place, remedy=remedy)
     fact, _, advice = fact.partition(": quote it")
     joint = " " if fact.startswith("must ") else ": "
     return ConfigError(f"{subject}{joint}{fact}", place=place, remedy=f"quote it{advice}" if advice else None)
@@ -114,6 +129,17 @@ def _type_remedy(path: toml.Path, value: object) -> str | None:
     if len(path) == 1 and isinstance(value, Mapping) and path[0] in ("strategy", "feed", "instrument", "venue"):
         return f"write [[{path[0]}]] with two brackets: there may be several"
     return None
+
+
+def _example(expected: str, limit: str, path: toml.Path) -> str:
+    if len(path) == 1 and expected.startswith("object"):
+        return f"write [{path[0]}] with one bracket: there is one"
+    if limit:
+        return "change it, or leave the key out for its default"
+    key = path[-1] if path and isinstance(path[-1], str) else "it"
+    examples = {"int": f"{key} = 7", "float": f"{key} = 0.5", "str": f'{key} = "text"', "bool": f"{key} = true"}
+    example = examples.get(expected.partition(" ")[0])
+    return f"write it as {example}" if example else "look it up in docs/run-file.md"
 
 
 def missing_remedy(path: toml.Path) -> str:

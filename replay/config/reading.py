@@ -15,12 +15,12 @@ import msgspec
 
 from replay.config import toml
 from replay.config.check import Checker
-from replay.config.explain import explain, toml_error
+from replay.config.explain import NOT_A_RUN_FILE, explain, toml_error
 from replay.config.overrides import apply_set, replace_feeds
 from replay.config.run_config import RunConfig, absolute
 from replay.config.sections import RunFile
 from replay.config.values import Text
-from replay.errors import ConfigError
+from replay.errors import ConfigError, choose
 
 DEFAULT_RUN_FILE = "run.toml"
 
@@ -36,16 +36,32 @@ def load(
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(
-            f"there is no run file {str(path)!r}", remedy="name one, as in `replay backtest my/run.toml`"
-        ) from None
+        raise ConfigError(f"there is no run file {str(path)!r}", remedy=_run_file_remedy(path)) from None
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"byte {error.start} is not UTF-8", place=str(path), remedy="save the file in UTF-8"
+            f"byte {error.start} is not UTF-8",
+            place=str(path),
+            remedy="save the file in UTF-8" if path.suffix == ".toml" else NOT_A_RUN_FILE,
         ) from None
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", place=str(path)) from None
+        raise ConfigError(
+            f"cannot be read: {error.strerror}", place=str(path), remedy="name a run file that you may read"
+        ) from None
     return parse(text, path=path, sets=sets, feed=feed)
+
+
+def _run_file_remedy(path: Path) -> str:
+    """Name the run files that lie where one was looked for."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"there is no folder {str(folder)!r}"
+    near = sorted(entry.name for entry in folder.glob("*.toml") if entry.name != "pyproject.toml")[:10]
+    if near:
+        return choose(path.name, near)
+    below = sorted(str(entry) for entry in folder.glob(f"*/{DEFAULT_RUN_FILE}"))[:10]
+    if below:
+        return f"name one: {', '.join(below)}"
+    return "name one, as in `replay backtest my/run.toml`, or make one: `replay init my`"
 
 
 def parse(

@@ -89,7 +89,12 @@ def first_rows(path: Path, format_name: str, delimiter: str) -> Rows:
     head: bytes = import_module("replay.adapters.source").Source(path).read(_HEAD_BYTES)
     text = head.decode("utf-8-sig", "replace")
     if not text.strip():
-        raise DataError("the file is empty", reason="empty", place=str(path))
+        raise DataError(
+            "the file is empty",
+            reason="empty",
+            place=str(path),
+            remedy="name the file that has the data; a text file needs a header and rows",
+        )
     if format_name == "ndjson":
         line = next(line for line in text.splitlines() if line.strip())
         try:

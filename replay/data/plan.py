@@ -17,7 +17,7 @@ from replay.data import guess
 from replay.errors import ConfigError, DataError, UsageError, choose
 from replay.feeds.feed import Feed
 from replay.feeds.format import Contents
-from replay.units import format_duration
+from replay.units import format_duration, parse_duration
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,9 +90,24 @@ def make_plan(sources: Sequence[str | Path], run: str | Path | None, asked: Aske
     if run is not None:
         _plan_by_run(plan, load(run), sources)
         return plan
+    _check_asked(asked)
     for source in sources:
         _plan_by_guess(plan, Path(source), asked)
     return plan
+
+
+def _check_asked(asked: Asked) -> None:
+    """Refuse values that could be of no file, before any file is looked at."""
+    if len(asked.delimiter) != 1:
+        raise UsageError(
+            f"delimiter {asked.delimiter!r} is not one character", remedy="write it as ';', or $'\\t' for a tab"
+        )
+    for name, text in (("bar", asked.bar), ("clock_offset", asked.clock_offset)):
+        try:
+            if text is not None:
+                parse_duration(text)
+        except ValueError as error:
+            raise UsageError(f"{name} {error}", remedy="write it as 1m, 250ms or 1d") from None
 
 
 def _plan_by_run(plan: Plan, config: RunConfig, sources: Sequence[str | Path]) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.data.sources import open_source
-from replay.errors import ConfigError, DataError, JournalError, UsageError
+from replay.errors import ConfigError, DataError, JournalError, UsageError, disk_remedy
 from replay.feeds import tape
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Batch, Feed
@@ -131,7 +131,10 @@ def finish(folder: Path) -> str | None:
     with _locked(folder):
         state = read_state(folder)
         if state is None:
-            raise UsageError(f"{folder} holds no recording: there is no {STATE_FILE}")
+            raise UsageError(
+                f"{folder} holds no recording: there is no {STATE_FILE}",
+                remedy="name the DIR that `replay record SOURCE DIR` was given",
+            )
         left = finish_tape(folder, None)
         return None if left is None or left.tape == state.tape else _name(state.tape)
 
@@ -328,7 +331,9 @@ def _write_state(folder: Path, state: RecordingState) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise JournalError(f"cannot be written: {error.strerror}", place=str(path)) from None
+        raise JournalError(
+            f"cannot be written: {error.strerror or error}", place=str(path), remedy=disk_remedy(error, path)
+        ) from None
 
 
 def _check_same(state: RecordingState, feed: Feed, folder: Path) -> None:
@@ -355,7 +360,9 @@ def _locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise JournalError(f"cannot be written: {error.strerror}", place=str(folder)) from None
+        raise JournalError(
+            f"cannot be written: {error.strerror or error}", place=str(folder), remedy=disk_remedy(error, folder)
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

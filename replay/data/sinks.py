@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from replay.data import guess
 from replay.data.plan import Plan
-from replay.errors import JournalError, UsageError, choose
+from replay.errors import JournalError, UsageError, choose, disk_remedy
 from replay.feeds.feed import Feed
 from replay.feeds.format import WritableFormat, Writer
 from replay.feeds.tape import KIND_NAMES, TapeHeader, TapeInstrument, TapeWriter
@@ -69,7 +69,7 @@ class CsvSink:
         try:
             self._raw: BinaryIO = self._part.open("wb")
         except OSError as error:
-            raise JournalError(f"cannot be written: {error.strerror}", place=str(path)) from None
+            raise _refused(error, path) from None
         # Without name and time in it, the same records give the same bytes.
         self._gzip = gzip.GzipFile("", "wb", 6, self._raw, mtime=0) if path.suffix == ".gz" else None
         self._is_first = True
@@ -83,7 +83,7 @@ class CsvSink:
         try:
             (self._gzip or self._raw).write(text)
         except OSError as error:
-            raise JournalError(f"cannot be written: {error.strerror}", place=str(self._path)) from None
+            raise _refused(error, self._path) from None
         return int(np.count_nonzero(records["kind"] == self._kind))
 
     def close(self) -> TapeHeader:
@@ -94,7 +94,7 @@ class CsvSink:
             self._close()
             self._part.replace(self._path)
         except OSError as error:
-            raise JournalError(f"cannot be written: {error.strerror}", place=str(self._path)) from None
+            raise _refused(error, self._path) from None
         return self._header
 
     def abandon(self) -> None:
@@ -175,3 +175,9 @@ def listed_as_numbered(feed: Feed, plan: Plan) -> TapeHeader:
         venue = entry.venue if plan.has_venues else (found.venue if found.venue != "venue" else None)
         listed.append(msgspec.structs.replace(found, venue=venue, **scales))
     return msgspec.structs.replace(feed.header, instruments=listed)
+
+
+def _refused(error: OSError, path: Path) -> JournalError:
+    return JournalError(
+        f"cannot be written: {error.strerror or error}", place=str(path), remedy=disk_remedy(error, path)
+    )

@@ -18,7 +18,7 @@ from replay.data import guess
 from replay.errors import UsageError
 from replay.feeds.feed import Feed
 from replay.feeds.merge import MergedFeed, merge
-from replay.feeds.tape import TapeInstrument
+from replay.feeds.tape import TapeInstrument, missing_file
 
 __all__ = ["open_source"]
 
@@ -36,6 +36,8 @@ def open_source(source: str, run: Path | None = None, feeds: Sequence[str] = ())
     if path.suffix == ".npy" and path.exists():
         spec = FeedSpec(uri=str(path.resolve()))
         return _merged([spec], guess.tape_instruments(path), Path()), Kafka()
+    if FeedSpec(uri=source).scheme is None and not path.is_file():
+        raise missing_file(path)
     raise UsageError(
         f"{source!r} does not say what instruments it holds",
         remedy="give --run RUN.toml, whose [[instrument]] and [[feed]] say it, or a tape (.npy)",

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from replay.errors import ConfigError, DataError, JournalError
+from replay.errors import ConfigError, DataError, JournalError, choose, disk_remedy, nearest
 from replay.records import RECORD, RECORD_BYTES, Kind
 
 KIND_NAMES = {int(kind): kind.name.lower() for kind in Kind}
@@ -183,7 +183,14 @@ class TapeWriter:
             self._file: BinaryIO = self._part.open("wb")
             self._header_bytes = _write_array_header(self._file, 0)
         except OSError as error:
-            raise JournalError(f"cannot be written: {error.strerror}", place=str(self._part)) from None
+            raise self._refused(error) from None
+
+    def _refused(self, error: OSError) -> JournalError:
+        return JournalError(
+            f"cannot be written: {error.strerror or error}",
+            place=str(self.path),
+            remedy=disk_remedy(error, self.path),
+        )
 
     def append(self, records: NDArray[Any]) -> None:
         """Append records, whose instruments are indexes into the header's list."""
@@ -201,7 +208,7 @@ class TapeWriter:
         try:
             self._file.write(np.ascontiguousarray(records).data)
         except OSError as error:
-            raise JournalError(f"cannot be written: {error.strerror}", place=str(self._part)) from None
+            raise self._refused(error) from None
 
     def _note_kinds(self, records: NDArray[Any]) -> None:
         """Note which instrument has which kinds; Clock and Command records belong to none."""
@@ -230,7 +237,7 @@ class TapeWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise JournalError(f"cannot be written: {error.strerror}", place=str(self._part)) from None
+            raise self._refused(error) from None
 
     def close(self) -> TapeHeader:
         """Finish the tape: its header, its sidecar, its name. Returns the header as it was written."""
@@ -261,7 +268,7 @@ class TapeWriter:
             sidecar_part.replace(sidecar)
             self._part.replace(self.path)
         except OSError as error:
-            raise JournalError(f"cannot be written: {error.strerror}", place=str(self.path)) from None
+            raise self._refused(error) from None
         return self.header
 
     def abandon(self) -> None:
@@ -284,13 +291,27 @@ class TapeWriter:
 
 def missing_file(path: Path) -> ConfigError:
     """Make the error for a file that is not there, naming the nearest one that is."""
-    from replay.errors import choose
-
     folder = path.parent
+    if path.is_dir():
+        inside = sorted(entry.name for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
+        some = ", ".join(inside[:10]) + (", .." if len(inside) > 10 else "")
+        return ConfigError(
+            "this is a folder, not a file",
+            place=str(path),
+            remedy=f"name a file in it: {some}" if inside else "name a file; there is none in it",
+        )
     if not folder.is_dir():
-        return ConfigError(f"there is no folder {str(folder)!r}", place=str(path))
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())[:1000]
-    remedy = choose(path.name, names) if len(names) <= 20 else None
+        return ConfigError(
+            f"there is no folder {str(folder)!r}",
+            place=str(path),
+            remedy="paths in a run file start at the run file, others at the working folder",
+        )
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    guess = nearest(path.name, names)
+    if len(names) <= 20:
+        remedy = choose(path.name, names)
+    else:
+        remedy = f"did you mean {guess!r}?" if guess else f"{len(names):,} other files are in {str(folder)!r}"
     return ConfigError("there is no such file", place=str(path), remedy=remedy)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from replay.errors import UsageError
 from replay.report.subject import Subject, find_subject, subject_of
 from replay.result.result import Result
 
@@ -29,6 +30,22 @@ REPORT_FILE = "report.html"
 """The name of a report in the folder of its run."""
 
 
+def check_page_name(path: str | Path) -> None:
+    """Raise UsageError for a page that could not be written: no .html in its name, or no such folder."""
+    place = Path(path)
+    if place.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(
+            f"a report is an HTML page, and {str(path)!r} ends in {place.suffix or 'nothing'}",
+            remedy=f"name it {place.with_suffix('.html')}; pictures: `replay report RUN --png FILE` (png, svg, pdf)",
+        )
+    if not place.parent.is_dir():
+        raise UsageError(
+            f"cannot write the report: there is no folder {str(place.parent)!r}",
+            place=str(path),
+            remedy="make it first, or name another place",
+        )
+
+
 def write_report(subject: Subject, path: str | Path | None = None) -> Path:
     """Write the report of a run as one HTML file, by default into the run's folder, and give its path.
 
@@ -39,6 +56,7 @@ def write_report(subject: Subject, path: str | Path | None = None) -> Path:
 
     if path is None:
         path = (subject.folder or Path()) / REPORT_FILE
+    check_page_name(path)
     return write_page(page("report.html", document_of(subject)), Path(path))
 
 
@@ -46,6 +64,7 @@ def write_comparison(comparison: Comparison, path: str | Path) -> Path:
     """Write a comparison as one HTML file and give its path; raises as `write_report` does."""
     from replay.report.html import page, write_page
 
+    check_page_name(path)
     return write_page(page("compare.html", comparison.document()), Path(path))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.errors import UsageError
+from replay.errors import UsageError, disk_remedy
 from replay.report.calendar import monthly_returns
 from replay.report.prices import PriceSeries, extreme_rows
 from replay.report.roles import EXIT, roles
@@ -72,8 +72,17 @@ def draw(subject: Subject, path: str | Path | None = None) -> Any:
         return figure
     try:
         figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot write the plot: {error}", place=str(path)) from error
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the plot: {error.strerror or error}", place=str(path), remedy=disk_remedy(error, path)
+        ) from error
+    except ValueError:  # the format that the suffix names
+        formats = ", ".join(sorted(figure.canvas.get_supported_filetypes()))
+        raise UsageError(
+            f"cannot write the plot: {Path(path).suffix or 'no suffix'!r} is no format of pictures",
+            place=str(path),
+            remedy=f"end the name with .png, .svg or .pdf; all that there are: {formats}",
+        ) from None
     return Path(path)
 
 

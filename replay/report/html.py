@@ -12,7 +12,7 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-from replay.errors import UsageError
+from replay.errors import UsageError, disk_remedy
 from replay.report.document import Document
 from replay.report.packing import pack_bytes
 
@@ -42,7 +42,9 @@ def write_page(text: str, path: Path) -> Path:
     try:
         path.write_text(text, "utf-8")
     except OSError as error:
-        raise UsageError(f"cannot write the report: {error.strerror or error}", place=str(path)) from error
+        raise UsageError(
+            f"cannot write the report: {error.strerror or error}", place=str(path), remedy=disk_remedy(error, path)
+        ) from error
     return path
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from replay.errors import UsageError
+from replay.errors import UsageError, disk_remedy
 from replay.report.excursions import excursions
 from replay.report.subject import Subject
 from replay.result.tables import ABSENT_INTEGER, Table
@@ -37,7 +37,9 @@ def write_tables(subject: Subject, folder: str | Path) -> list[Path]:
             _write(place / TRADES_FILE, _trade_rows(subject)),
         ]
     except OSError as error:
-        raise UsageError(f"cannot write the tables: {error.strerror or error}", place=str(place)) from error
+        raise UsageError(
+            f"cannot write the tables: {error.strerror or error}", place=str(place), remedy=disk_remedy(error, place)
+        ) from error
 
 
 def _write(path: Path, rows: Iterator[Sequence[str]]) -> Path:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay import events as event_log
-from replay.errors import DataError, JournalError, UsageError
+from replay.errors import DataError, JournalError, UsageError, disk_remedy
 from replay.result.benchmark import BUY_AND_HOLD, HeldMarks, Levels, returns_of_path
 from replay.result.marks import MarkSampler, SamplerState
 from replay.result.order_rows import OrderProjection
@@ -226,11 +226,21 @@ class Result:
         try:
             document = msgspec.json.decode(file.read_bytes())
             found = document["result_version"]
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise DataError(f"not the result of a run: {error}", place=str(file)) from error
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"not the result of a run: {error}", place=str(file), remedy="the file was cut or changed: run it again"
+            ) from error
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                "not the result of a run: it has no result_version",
+                place=str(file),
+                remedy="give the --out folder of a run",
+            ) from error
         if found != RESULT_VERSION:
             raise DataError(
-                f"result_version is {found}, this version of replay reads {RESULT_VERSION}", place=str(file)
+                f"result_version is {found!r}, this version of replay reads {RESULT_VERSION}",
+                place=str(file),
+                remedy="run its config.toml again with this version, or install the version that made it",
             )
         return Result(document, _folder_sources(path))
 
@@ -251,7 +261,11 @@ class Result:
                     with open(target, "wb") as file:
                         shutil.copyfileobj(source, file)
         except OSError as error:
-            raise JournalError(f"cannot write the run folder: {error.strerror or error}", place=str(path)) from error
+            raise JournalError(
+                f"cannot write the run folder: {error.strerror or error}",
+                place=str(path),
+                remedy=disk_remedy(error, path),
+            ) from error
         replace_file(path / RESULT_FILE, self.to_json(indent=2))
 
     def to_json(self, indent: int = 0) -> bytes:
@@ -379,7 +393,11 @@ class ResultBuilder:
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise JournalError(f"cannot make the run folder: {error.strerror}", place=str(self._folder)) from error
+                raise JournalError(
+                    f"cannot make the run folder: {error.strerror}",
+                    place=str(self._folder),
+                    remedy=disk_remedy(error, self._folder),
+                ) from error
         self._is_provisional = is_provisional and self._folder is not None
         written = SCHEMAS if self._folder is not None else [name for name in SCHEMAS if name not in _FROM_EVENTS]
         self._targets = {name: self._target(name) for name in written}
@@ -836,7 +854,9 @@ def _guard_disk(step: Callable[[], Opened], place: str) -> Opened:
     try:
         return step()
     except OSError as error:
-        raise JournalError(f"cannot write: {error.strerror or error}", place=place) from error
+        raise JournalError(
+            f"cannot write: {error.strerror or error}", place=place, remedy=disk_remedy(error, place)
+        ) from error
 
 
 def _versions() -> dict[str, str]:

@@ -263,7 +263,7 @@ def _show_all(values: Mapping[str, float | int | None], keys: str | tuple[str, .
 
 
 def _time(value: float | None) -> str:
-    if value is None:
+    if value is None or np.isnat(np.datetime64(int(value), "ns")):  # the time of a run without a record
         return "n/a"
     return str(np.datetime_as_string(np.datetime64(int(value), "ns"), unit="s")).replace("T", " ")
 
