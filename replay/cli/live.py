@@ -33,6 +33,7 @@ ScreenOption = Annotated[
     ),
 ]
 
+_SWITCH_S = 0.5e-3
 _MODES_OFF = (1000, 1003, 1006, 1015, 2004, 1004)
 _LEAVE_EVERYTHING = "".join(f"\x1b[?{mode}l" for mode in _MODES_OFF) + "\x1b[<u\x1b[?7h\x1b[?1049l\x1b[?25h"
 """Mouse, paste and focus reports off, the keyboard as it was, lines wrap, the first screen, the cursor shown."""
@@ -99,7 +100,7 @@ def _run_beside_app(start: Callable[[], Result], label: str, glances: Glances, k
     worker = threading.Thread(target=work, name="replay-run", daemon=True)
     with captured_output() as captured:
         app = LiveApp(glances, keymap, is_over=outcome.done, begin=worker.start, captured=captured)
-        with stop_on_signals(keymap.stop), _sane_terminal():
+        with stop_on_signals(keymap.stop), _sane_terminal(), _quick_switches():
             asyncio.run(app.run_async())
     if app.was_forced:
         raise KeyboardInterrupt
@@ -111,6 +112,17 @@ def _run_beside_app(start: Callable[[], Result], label: str, glances: Glances, k
         with LineScreen(label, glances), stop_on_signals(keymap.stop):
             worker.join()
     return outcome.result()
+
+
+@contextlib.contextmanager
+def _quick_switches() -> Iterator[None]:
+    """Give the run the interpreter soon after it asks, whatever the screen is drawing: not after 5 ms, the default."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 @contextlib.contextmanager
