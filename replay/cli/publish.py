@@ -36,10 +36,12 @@ def publish(
     """Publish records as frames. Started again it goes on behind what the topic holds; nothing is sent twice."""
     if partitions is not None and partitions < 1:
         raise UsageError(f"a topic has at least one partition, not {partitions}", place="--partitions")
+    from replay import logs
     from replay.data.publish import Publishing
     from replay.data.publish import publish as work
     from replay.pipeline.pacing import check_speed
 
+    logs.configure()  # on stderr: stdout is for what was done
     with Progress("publish") as progress:
         how = Publishing(check_speed(speed), create, partitions, by_instrument, progress=progress)
         done = work(source, address, how, run=run, feeds=tuple(feeds))

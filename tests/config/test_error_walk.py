@@ -260,3 +260,14 @@ def test_wrong_input_is_told_with_fact_and_remedy(
     assert len(told.splitlines()) <= 5, told
     for piece in case.says:
         assert piece in told
+
+
+def test_without_a_broker_stdout_stays_empty(
+    template: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(template)
+    assert run(["publish", "run.toml", "kafka://127.0.0.1:1/ticks"]) == 4
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert "no broker answers at 127.0.0.1:1" in told.err
+    assert "check the address" in told.err
