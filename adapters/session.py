@@ -10,21 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import ConfigError, DataError, JournalError
 from replay.feeds.feed import Batch, StoredFeed
+from replay.feeds.renumbering import Renumbering
 from replay.feeds.tape import TapeHeader, TapeInstrument
 from replay.pipeline.journal import JournalReader
-from replay.records import Kind
 from replay.session import SETUP_FILE, read_manifest, stored_config
 
 if TYPE_CHECKING:
     from replay.config import FeedSpec, Instrument
     from replay.feeds.feed import Feed
-
-_NOT_NAMED = -1
 
 
 class SessionPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,12 +33,11 @@ class SessionPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SessionFeed(StoredFeed):
     """The frames of a journal, from any of them on; each is a batch. The session may be running meanwhile."""
 
-    def __init__(self, uri: str, folder: Path, header: TapeHeader, table: NDArray[np.int64]) -> None:
-        """Take the session's folder and, for each of its instruments, the run's index or -1."""
+    def __init__(self, uri: str, folder: Path, header: TapeHeader, numbers: Renumbering) -> None:
+        """Take the session's folder, and what its indexes are in the run."""
         super().__init__(uri, header)
         self._folder = folder
-        self._table = table
-        self._is_identity = bool(np.array_equal(table, np.arange(len(table))))
+        self._numbers = numbers
         self._rows = 0
         self._dropped = 0
 
@@ -67,14 +63,8 @@ class SessionFeed(StoredFeed):
         }
 
     def _renumbered(self, records: NDArray[Any]) -> NDArray[Any]:
-        if self._is_identity:
-            return records
-        is_of_market = (records["kind"] != Kind.CLOCK) & (records["kind"] != Kind.COMMAND)
-        indexes = self._table[np.minimum(records["instrument"], len(self._table) - 1)]
-        kept = (indexes != _NOT_NAMED) | ~is_of_market
-        self._dropped += len(records) - int(np.count_nonzero(kept))
-        renumbered: NDArray[Any] = records[kept]
-        renumbered["instrument"] = np.where(is_of_market[kept], indexes[kept], renumbered["instrument"])
+        renumbered, _ = self._numbers.apply(records)
+        self._dropped += len(records) - len(renumbered)
         return renumbered
 
     def _seq(self, cursor: bytes) -> int:
@@ -95,8 +85,8 @@ def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path)
     folder = base_dir / spec.uri.partition(":")[2]
     header = _header(folder)
     wanted = {entry.symbol: index for index, entry in enumerate(instruments)}
-    table = np.array([wanted.get(entry.symbol, _NOT_NAMED) for entry in header.instruments], dtype=np.int64)
-    return SessionFeed(spec.uri, folder, header, table)
+    numbers = Renumbering([entry.symbol for entry in header.instruments], wanted)
+    return SessionFeed(spec.uri, folder, header, numbers)
 
 
 def _header(folder: Path) -> TapeHeader:

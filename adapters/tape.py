@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from replay.adapters.text import text_path
 from replay.errors import ConfigError, DataError, choose
 from replay.feeds.feed import Batch, StoredFeed
+from replay.feeds.renumbering import Renumbering
 from replay.feeds.tape import Tape, load
-from replay.records import Kind
 
 if TYPE_CHECKING:
     from replay.config import FeedSpec, Instrument
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 16_384
 """Records of a batch: 1 MiB."""
-
-_NOT_NAMED = -1
-_UNKNOWN = 2**32 - 1
-"""An index that no table has: the sequencer quarantines it."""
 
 
 class TapePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,16 +35,15 @@ class TapePlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TapeFeed(StoredFeed):
     """A tape from any row on. Records of instruments that the run does not name are dropped and counted."""
 
-    def __init__(self, spec: FeedSpec, tape: Tape, table: NDArray[np.int64]) -> None:
-        """Take a tape and, for each of its instruments, the run's index or -1."""
+    def __init__(self, spec: FeedSpec, tape: Tape, numbers: Renumbering) -> None:
+        """Take a tape, and what its indexes are in the run."""
         instruments = tape.header.instruments
         if spec.sizes == "none":
             instruments = [msgspec.structs.replace(entry, sizes="none") for entry in instruments]
         super().__init__(spec.uri, msgspec.structs.replace(tape.header, instruments=instruments))
         self.clock_offset_ns = spec.clock_offset.ns
         self.tape = tape
-        self._table = table
-        self._is_identity = bool(np.array_equal(table, np.arange(len(table))))
+        self._numbers = numbers
         self._rows = 0
         self._dropped = 0
 
@@ -77,16 +71,8 @@ class TapeFeed(StoredFeed):
         }
 
     def _renumbered(self, records: NDArray[Any]) -> NDArray[Any]:
-        if self._is_identity:
-            return records
-        # One place more than the tape's instruments, for indexes that it does not have.
-        table = np.append(self._table, _UNKNOWN)
-        indexes = table[np.minimum(records["instrument"], len(self._table))]
-        is_of_market = (records["kind"] != Kind.CLOCK) & (records["kind"] != Kind.COMMAND)
-        kept = (indexes != _NOT_NAMED) | ~is_of_market
-        self._dropped += len(records) - int(np.count_nonzero(kept))
-        renumbered: NDArray[Any] = records[kept]
-        renumbered["instrument"] = np.where(is_of_market[kept], indexes[kept], renumbered["instrument"])
+        renumbered, _ = self._numbers.apply(records)
+        self._dropped += len(records) - len(renumbered)
         return renumbered
 
     def _row(self, cursor: bytes) -> int:
@@ -120,5 +106,4 @@ def open_feed(spec: FeedSpec, instruments: Sequence[Instrument], base_dir: Path)
                 f"the tape has no instrument {spec.symbol!r}", place=str(tape.path), remedy=choose(spec.symbol, symbols)
             )
         wanted = {spec.symbol: wanted[spec.symbol]}
-    table = np.array([wanted.get(symbol, _NOT_NAMED) for symbol in symbols], dtype=np.int64)
-    return TapeFeed(spec, tape, table)
+    return TapeFeed(spec, tape, Renumbering(symbols, wanted))

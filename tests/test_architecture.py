@@ -139,3 +139,25 @@ def test_only_modes_knows_the_modes() -> None:
             assert not pattern.search(line.split("#")[0]), (
                 f"{short(path)}:{number} branches on the mode: {line.strip()}"
             )
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    names = {module_name(path): path for path in PYTHON_MODULES if path.is_relative_to(ROOT / "replay")}
+    names |= {f"replay.{module_name(path)}": path for path in PYTHON_MODULES if path.is_relative_to(ROOT / "adapters")}
+    left = {name: modules_of(path, set(names)) - {name} for name, path in names.items()}
+    while free := {name for name, wanted in left.items() if not wanted}:
+        left = {name: wanted - free for name, wanted in left.items() if name not in free}
+    circles = {name for name in left if any(name in wanted for wanted in left.values())}
+    assert not circles, f"each of these leads back to itself: {', '.join(sorted(circles))}"
+
+
+def modules_of(path: Path, known: set[str]) -> set[str]:
+    """Name the modules that one imports, be it for types only or inside a function."""
+    found: set[str] = set()
+    for module, names, _ in imports_of(path):
+        found |= {f"{module}.{name}" for name in names} & known or {module} & known
+    return found
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

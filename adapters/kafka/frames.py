@@ -17,18 +17,15 @@ from replay.adapters.kafka.partitions import Piece
 from replay.adapters.kafka.wire import BadFrame, Frame, Table, decode
 from replay.errors import DataError
 from replay.feeds.feed import DeadLetter
+from replay.feeds.renumbering import Renumbering
 from replay.feeds.tape import TapeHeader
-from replay.records import FLAG_GAP_BEFORE, RECORD, Kind
+from replay.records import FLAG_GAP_BEFORE, RECORD
 
 if TYPE_CHECKING:
     from replay.config import Instrument
 
 RAW_BYTES_MAX = 4_096
 """So much of a dead message is kept."""
-
-_NOT_NAMED = -1
-_UNKNOWN = 2**32 - 1
-"""An index that no table has: the sequencer quarantines it."""
 
 
 @dataclass
@@ -95,7 +92,7 @@ class FrameIntake:
         self._gaps = gaps
         self._seq = seq
         self._first_ns, self._limit_ns = first_ns, limit_ns
-        self._numbers: dict[bytes, NDArray[np.int64] | None] = {}
+        self._numbers: dict[bytes, Renumbering] = {}
         self._streams: dict[int, int] = {}
         self._gap_before: set[int] = set()
         self._lines: dict[int, tuple[int, bytes]] = {}
@@ -164,8 +161,8 @@ class FrameIntake:
         piece = Piece(records, sequences, None, first, message.offset, before) if len(records) else None
         return Intake(piece, message.offset + 1, watermark, [])
 
-    def _note_line(self, partition: int, frame: Frame, numbers: NDArray[np.int64] | None) -> None:
-        if numbers is None and frame.table_hash in self._numbers:
+    def _note_line(self, partition: int, frame: Frame, numbers: Renumbering | None) -> None:
+        if numbers is not None and numbers.is_identity:
             self._lines[partition] = (frame.place.stream, frame.table_hash)
         else:
             self._lines.pop(partition, None)
@@ -188,17 +185,15 @@ class FrameIntake:
         records: NDArray[Any],
         first: int,
         sequences: NDArray[np.int64] | None,
-        numbers: NDArray[np.int64] | None,
+        numbers: Renumbering | None,
     ) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         """Give the records the run's indexes of instruments; leave out what the run does not name."""
-        if numbers is None or not len(records):
+        if numbers is None:
             return records, sequences
-        indexes = numbers[np.minimum(records["instrument"], len(numbers) - 1)]
-        is_of_market = (records["kind"] != Kind.CLOCK) & (records["kind"] != Kind.COMMAND)
-        kept = (indexes != _NOT_NAMED) | ~is_of_market
-        self.counters.not_named += len(records) - int(np.count_nonzero(kept))
-        renumbered: NDArray[Any] = records[kept]
-        renumbered["instrument"] = np.where(is_of_market[kept], indexes[kept], renumbered["instrument"])
+        renumbered, kept = numbers.apply(records)
+        if kept is None:
+            return records, sequences
+        self.counters.not_named += len(records) - len(renumbered)
         return renumbered, _kept_sequences(kept, first, sequences)
 
     def _in_time(
@@ -241,8 +236,8 @@ class FrameIntake:
                 remedy='publish them again, or set gaps = "mark" on the feed to go on with a mark',
             )
 
-    def _numbers_of(self, frame: Frame, where: str) -> NDArray[np.int64] | None:
-        """Return the run's index of each instrument of a frame, or None where they are the same."""
+    def _numbers_of(self, frame: Frame, where: str) -> Renumbering | None:
+        """Return what a frame's indexes are in the run; None for one that has no table and needs none."""
         if frame.table_hash in self._numbers:
             return self._numbers[frame.table_hash]
         if frame.table_text is None:
@@ -254,10 +249,7 @@ class FrameIntake:
             raise BadFrame("bad_table")
         check_tables(self._header, table.header, list(self._symbols), where)
         symbols = [entry.symbol for entry in table.header.instruments]
-        wanted = [self._symbols.get(symbol, _NOT_NAMED) for symbol in symbols]
-        # One place more than the table has, for indexes beyond it.
-        numbers = None if wanted == list(range(len(wanted))) else np.array([*wanted, _UNKNOWN], dtype=np.int64)
-        self._numbers[frame.table_hash] = numbers
+        numbers = self._numbers[frame.table_hash] = Renumbering(symbols, self._symbols)
         return numbers
 
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Self
 from replay.pipeline.flusher import Flusher
 
 if TYPE_CHECKING:
+    from replay.pipeline.commands import CommandQueue
     from replay.pipeline.journal import Journal
-    from replay.pipeline.pipeline import Pipeline
+    from replay.pipeline.outbox import Outbox
+    from replay.pipeline.stop import Stop
 
 PENDING_BYTES_MAX = 32 << 20
 """How much of the journal may wait for a commit before the feed has to wait, too."""
@@ -37,9 +39,11 @@ class Committer:
     the disk is slow, so that records go on being taken.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-        self._journal = pipeline.journal
+    def __init__(self, journal: Journal | None, outbox: Outbox, commands: CommandQueue, stop: Stop) -> None:
+        self._journal = journal
+        self._outbox = outbox
+        self._commands = commands
+        self._stop = stop
         self._flusher = None if self._journal is None else Flusher(self._journal.commit, self._show)
         self._error: Exception | None = None
         self._distrusts_until_ns = 0
@@ -63,9 +67,8 @@ class Committer:
         if journal is not None and flusher is not None and journal.appended - journal.durable > PENDING_BYTES_MAX:
             await flusher.wait()
             self._finish()
-        outbox = self._pipeline.outbox
-        while outbox.is_full and not self._pipeline.stop.requested:
-            await outbox.wait(FULL_SECONDS)  # a full sink: nothing more is decided, and what was becomes durable
+        while self._outbox.is_full and not self._stop.requested:
+            await self._outbox.wait(FULL_SECONDS)  # a full sink: nothing more is decided, and what was becomes durable
             self._commit()
 
     def _commit(self) -> None:
@@ -85,7 +88,7 @@ class Committer:
 
     def _is_awaited(self) -> bool:
         """Say whether somebody waits for what is not durable: a sink for events, an operator for a receipt."""
-        return self._pipeline.outbox.pending_events > 0 or self._pipeline.commands.has_undurable
+        return self._outbox.pending_events > 0 or self._commands.has_undurable
 
     def _show(self) -> None:
         """Release at once, also while the loop waits for records; an error is kept for `poll`."""
@@ -93,7 +96,7 @@ class Committer:
             self._commit()
         except Exception as error:  # noqa: BLE001 - raised by the next poll, in the task that runs the pipeline
             self._error = error
-            self._pipeline.stop.request()
+            self._stop.request()
         self.on_commit()
 
     def _finish(self) -> None:
@@ -106,8 +109,8 @@ class Committer:
     def _became_durable(self, journal: Journal, position: int) -> None:
         if journal.last_commit_ns > QUICK_NS:
             self._distrusts_until_ns = time.monotonic_ns() + DISTRUST_NS
-        self._pipeline.outbox.release(position)
-        self._pipeline.commands.settle(position)
+        self._outbox.release(position)
+        self._commands.settle(position)
 
     async def __aexit__(self, *error: object) -> None:
         if self._flusher is not None:

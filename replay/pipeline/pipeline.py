@@ -413,7 +413,7 @@ class Pipeline:
             if self.risk is not None:
                 self.risk.begin()
                 self.risk.go_on_from(self.engine.trips, self.engine.trading())
-            async with Committer(self) as committer:
+            async with Committer(self.journal, self.outbox, self.commands, self.stop) as committer:
                 await self._run_tape(committer)
                 for batch in self._warmup_batches():
                     await self._pace(self._take(batch), committer)

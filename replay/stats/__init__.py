@@ -169,8 +169,6 @@ from replay.stats.stability import (
 from replay.stats.statistic import (
     STATISTICS,
     Statistic,
-    Undefined,
-    Value,
 )
 from replay.stats.summary import (
     Figures,
@@ -226,6 +224,7 @@ from replay.stats.turnover import (
     trades_per_day,
     turnover,
 )
+from replay.stats.value import Undefined, Value
 
 __all__ = [
     "STATISTICS",

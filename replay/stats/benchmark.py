@@ -15,7 +15,8 @@ import numpy as np
 
 from replay.stats.returns import annual_rate, growth
 from replay.stats.series import Floats, Series, floats, ratio, standard_deviation
-from replay.stats.statistic import Undefined, statistic
+from replay.stats.statistic import statistic
+from replay.stats.value import Undefined
 
 
 def buy_and_hold_return(first_mark: float | None, last_mark: float | None) -> float | None:

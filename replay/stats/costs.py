@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from replay.stats.series import Series, ratio, some
-from replay.stats.statistic import Undefined, statistic
+from replay.stats.statistic import statistic
+from replay.stats.value import Undefined
 
 
 @statistic("money", "fees")

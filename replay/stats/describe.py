@@ -14,8 +14,9 @@ from replay.stats.returns import cumulative_returns
 from replay.stats.roundtrips import round_trips
 from replay.stats.sample import Sample
 from replay.stats.series import Series, floats
-from replay.stats.statistic import STATISTICS, Value
+from replay.stats.statistic import STATISTICS
 from replay.stats.text import show
+from replay.stats.value import Value
 
 
 class Description(Mapping[str, Value]):

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from replay.stats.returns import annual_rate, cumulative_returns, growth
 from replay.stats.series import Floats, Series, floats, ratio, some
-from replay.stats.statistic import Undefined, statistic
+from replay.stats.statistic import statistic
+from replay.stats.value import Undefined
 
 
 class DrawdownTracker:

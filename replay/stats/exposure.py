@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.stats.series import Series, floats, ratio
-from replay.stats.statistic import Undefined, statistic
+from replay.stats.statistic import statistic
+from replay.stats.value import Undefined
 
 
 class ExposureTracker:

@@ -14,7 +14,8 @@ import math
 import numpy as np
 
 from replay.stats.series import Floats, Series, floats, ratio, some, standard_deviation, varied
-from replay.stats.statistic import Undefined, statistic
+from replay.stats.statistic import statistic
+from replay.stats.value import Undefined
 
 Returns = Floats
 

@@ -14,7 +14,8 @@ from statistics import NormalDist
 import numpy as np
 
 from replay.stats.series import Series, ratio, some, standard_deviation, varied
-from replay.stats.statistic import Undefined, statistic
+from replay.stats.statistic import statistic
+from replay.stats.value import Undefined
 
 
 @statistic("percent", "returns")

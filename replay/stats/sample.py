@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from replay.stats.series import Series
-from replay.stats.statistic import Value
+from replay.stats.value import Value
 
 SHORTEST_ANNUALISED_YEARS = 1 / 12
 """A sample shorter than this has no annualised return."""

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.stats.statistic import Undefined
+from replay.stats.value import Undefined
 
 Floats = NDArray[np.float64]
 

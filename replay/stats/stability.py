@@ -10,8 +10,9 @@ import math
 import numpy as np
 
 from replay.stats.series import Floats, Series, ratio, some, varied
-from replay.stats.statistic import Undefined, statistic
+from replay.stats.statistic import statistic
 from replay.stats.trades import longest_run
+from replay.stats.value import Undefined
 
 
 def _log_path(returns: Series) -> Floats:

@@ -1,6 +1,6 @@
-"""The statistic: a short function with its name, unit, definition and source, and the value that it gives.
+"""The statistic: a short function with its name, unit, definition and source.
 
-May not live here: any formula, and what a run is; a sample of its figures is sample.py's.
+May not live here: any formula, and what a run is; a sample of its figures is sample.py's, its value value.py's.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from inspect import cleandoc
-from typing import TYPE_CHECKING, Literal, ParamSpec
+from typing import Literal, ParamSpec
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from replay.stats.sample import Sample
+from replay.stats.sample import Sample
+from replay.stats.value import Undefined, Value
 
 Unit = Literal["percent", "ratio", "money", "times", "count", "number", "duration", "bps"]
 """How a value is written: `percent` and `bps` are fractions, `duration` is nanoseconds, `money` in one currency."""
@@ -34,18 +34,6 @@ UNITS: Mapping[Unit, str] = {
 """Each unit in words, as the documentation says it."""
 
 Arguments = ParamSpec("Arguments")
-
-
-class Undefined(Exception):
-    """A statistic has no value for these figures; the message says why, in a few words without a full stop."""
-
-
-@dataclass(frozen=True)
-class Value:
-    """What a statistic came to: a finite number, or None with the reason."""
-
-    value: float | int | None
-    reason: str | None = None
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from replay.stats.exposure import ExposureTracker
 from replay.stats.periods import YEAR_NS, period_of
 from replay.stats.returns import Returns
 from replay.stats.sample import Sample
-from replay.stats.statistic import STATISTICS, Value
+from replay.stats.statistic import STATISTICS
 from replay.stats.text import show, show_duration
+from replay.stats.value import Value
 
 Summary = dict[str, float | int | None]
 

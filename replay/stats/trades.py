@@ -13,7 +13,8 @@ import math
 import numpy as np
 
 from replay.stats.series import Floats, Series, floats, ratio, some
-from replay.stats.statistic import Undefined, statistic
+from replay.stats.statistic import statistic
+from replay.stats.value import Undefined
 
 
 def _results(net: Series) -> Floats:

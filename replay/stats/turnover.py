@@ -6,7 +6,8 @@ May not live here: what was held; exposure.py has that.
 from __future__ import annotations
 
 from replay.stats.series import ratio
-from replay.stats.statistic import Undefined, statistic
+from replay.stats.statistic import statistic
+from replay.stats.value import Undefined
 
 
 def _per_equity(traded_value: float, average_equity: float) -> float:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -75,7 +74,7 @@ def session(tmp_path: Path) -> Session:
 
 def commits(session: Session, work: Callable[[Committer], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with Committer(cast(Any, session)) as committer:
+        async with Committer(session.journal, session.outbox, session.commands, session.stop) as committer:
             await work(committer)
 
     asyncio.run(run())
