@@ -23,6 +23,7 @@ from replay.feeds.deadletters import DeadLetterWriter
 from replay.feeds.feed import Feed
 from replay.feeds.merge import merge
 from replay.feeds.tape import TapeHeader
+from replay.units import format_time
 
 __all__ = [
     "Checked",
@@ -192,9 +193,13 @@ def _write(
     progress: ProgressCall | None,
 ) -> tuple[TapeHeader, int]:
     written = 0
+    span: tuple[int, int] | None = None
     try:
         first = 0
         for batch in feed.batches():
+            if len(batch.records):
+                ends = int(batch.records["ts_recv"][0]), int(batch.records["ts_recv"][-1])
+                span = ends if span is None else (span[0], ends[1])
             records = batch.records if window is None else window.part(batch.records, first)
             first += len(batch.records)
             written += sink.append(records)
@@ -203,6 +208,11 @@ def _write(
                 break
             if progress is not None and len(batch.records):
                 progress(written, feed.header.rows, int(batch.records["ts_recv"][-1]))
+        if window is not None and not written:
+            held = (
+                "it has no records" if span is None else f"{first:,} were read, {' to '.join(map(format_time, span))}"
+            )
+            raise UsageError("no record lies in the part that was asked for", place=feed.uri, remedy=held)
         return sink.close(), written
     except BaseException:
         sink.abandon()

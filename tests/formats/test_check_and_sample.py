@@ -197,6 +197,15 @@ def test_a_sample_is_cut_by_times_half_open(tmp_path: Path) -> None:
         data.sample([path], tmp_path / "s.npy", first="yesterday")
 
 
+def test_a_sample_of_nothing_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
+    path = quotes(tmp_path, GOOD)
+    for part in ({"rows": "100:200"}, {"first": "2030-01-01"}, {"until": "2020-01-01"}):
+        with pytest.raises(UsageError, match="no record lies in the part") as raised:
+            data.sample([path], tmp_path / "s.npy", **part)
+        assert "2023-11-14T22:13:2" in (raised.value.remedy or "")
+    assert not list(tmp_path.glob("s.*"))
+
+
 def test_a_sample_across_batches_is_whole(tmp_path: Path) -> None:
     records = trades([START_NS + n for n in range(40_000)])
     save(tmp_path / "t.npy", records, header())
