@@ -43,11 +43,11 @@ def live() -> Iterator[None]:
     """Keep the interpreter fit for a live run; enter it once the run is set up.
 
     All objects that are there by now are taken out of the garbage collector's sight: it would look at some hundred
-    thousand of them now and then, for tens of milliseconds. Several sessions of a process share it, too.
+    thousand of them now and then, for tens of milliseconds. They are not searched for garbage first: that would take as
+    long, and copy all of them in a forked process. Several sessions of a process share it, too.
     """
     global _frozen
     _frozen += 1
-    gc.collect()
     gc.freeze()
     try:
         with quick_switching():
