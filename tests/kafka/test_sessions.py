@@ -116,7 +116,7 @@ def test_a_session_goes_on_when_its_broker_comes_back(own_broker: Broker, tmp_pa
         own_broker.start()
         publish_tape(path, uri)
         wait_for(lambda: journaled(folder) >= expected.counts["records"], process)
-        time.sleep(2)  # the watch of the broker asks on its own
+        time.sleep(5)  # the watch of the broker asks on its own, a second after the last answer or refusal
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
     finally:
