@@ -106,6 +106,7 @@ class Delivery:
         while len(self._pending) >= PENDING_MAX:
             await self._await_oldest()
         async with self._busy:
+            self._raise_failure()  # whoever mended meanwhile may have given up
             self._pending.append(parcel)
             try:
                 await self._hand_over(parcel)
