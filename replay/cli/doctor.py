@@ -10,7 +10,6 @@ import shutil
 import socket
 import sys
 from importlib.metadata import PackageNotFoundError, entry_points, metadata, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -28,7 +27,6 @@ _PURPOSE = {
     "talib": "TA-Lib's indicators",
     "compile": "compiled strategies",
 }
-_IMPORTED_AS = {"ta-lib": "talib"}
 
 
 class Finding(NamedTuple):
@@ -204,9 +202,6 @@ def _requirements(extra: str | None) -> list[str]:
 
 def _installed(name: str) -> str | None:
     try:
-        number = version(name)
+        return version(name)
     except PackageNotFoundError:
         return None
-    module = _IMPORTED_AS.get(name.lower(), name.replace("-", "_"))
-    known = find_spec(module) is not None or name in ("prometheus-client", "tzdata")
-    return number if known else None

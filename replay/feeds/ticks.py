@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.errors import DataError, choose
-from replay.feeds.tape import KIND_NAMES
 from replay.records import RECORD, Kind, Side
 from replay.ticks import BarTick, QuoteTick, Tick, TradeTick
 from replay.units import parse_time
@@ -131,8 +130,7 @@ class TickTable:
             numbers = [scaled(getattr(tick, name), price, f"{place}, {name}") for name in FIELDS["bar"][:4]]
             numbers.append(scaled(tick.volume, size, f"{place}, volume"))
         numbers += [0] * (5 - len(numbers))
-        code = next(code for code, name in KIND_NAMES.items() if name == kind)
-        return (ts_event, ts_recv, *numbers, index, Kind(code), side, 0)
+        return (ts_event, ts_recv, *numbers, index, Kind[kind.upper()], side, 0)
 
 
 def time_ns(value: Any, place: str) -> int:
