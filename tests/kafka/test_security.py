@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from modes.market import market
 from support.broker import Broker
 
+from replay.adapters.kafka import publish
 from replay.adapters.kafka.address import TopicAddress
 from replay.adapters.kafka.connection import Secret, client_options
-from replay.config.sections import Kafka
+from replay.adapters.registry import open_feed
+from replay.config.sections import FeedSpec, Kafka
+from replay.data.publish import Publishing
 from replay.errors import ConfigError, ReplayError
+from replay.records import as_bytes
 
 from .conftest import started
 from .publishing import assert_topic_is_the_event_log, session
 from .test_messages import entry
-from .topics import all_records, feed_of
+from .topics import RUN_INSTRUMENTS, all_records, feed_of, save
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 PASSWORD = "canary-8f2c"
@@ -31,13 +36,16 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     broker = Broker(tmp_path_factory.mktemp("secure") / "broker", users=USERS)
     try:
         started(broker)
-        for topic in ("orders", "unreadable", "unwritable", "fenceless", "described"):
+        for topic in ("orders", "unreadable", "unwritable", "fenceless", "described", "writable"):
             broker.create_topic(topic)
         broker.allow("desk", "all", "orders")
         broker.allow("desk", "write", "unreadable")
         broker.allow("desk", "read", "unwritable")
         broker.allow("desk", "write", "replay-", resource="transactional_id", prefix=True)
         broker.allow("guest", "all", "fenceless")
+        broker.allow("desk", "describe_configs", "unwritable")
+        for operation in ("read", "write", "describe"):
+            broker.allow("desk", operation, "writable")
         broker.allow("desk", "describe", "described")
         broker.produce("described", [b"{}"])
         yield broker
@@ -159,3 +167,45 @@ def test_a_feed_that_is_not_allowed_is_told_with_its_remedy(
         all_records(feed_of(f"{secure.uri(topic)}?to=latest", **entry(), kafka=kafka))
     assert remedy in str(caught.value)
     assert "canary" not in str(caught.value) + repr(caught.value.__cause__)
+
+
+def publish_as(secure: Broker, tape: Path, topic: str, **changed: Any) -> publish.Summary:
+    feed = open_feed(FeedSpec(uri=str(tape)), RUN_INSTRUMENTS, Path())
+    return publish.publish(feed, secure.uri(topic), Kafka(**settings(secure, **changed)), Publishing())
+
+
+def test_a_publisher_needs_the_rights_that_the_guide_names_and_no_others(secure: Broker, tmp_path: Path) -> None:
+    topic = secure.create_topic("ticks")
+    for operation in ("read", "write", "describe", "describe_configs"):
+        secure.allow("desk", operation, topic)
+    tape = save(tmp_path / "a.npy", market(5_000, 3))
+    assert publish_as(secure, tape, topic).records == 5_000
+    again = publish_as(secure, tape, topic)
+    assert (again.records, again.held) == (0, 5_000)
+    read = all_records(feed_of(f"{secure.uri(topic)}?to=latest", kafka=Kafka(**settings(secure))))
+    assert as_bytes(read).tobytes() == as_bytes(market(5_000, 3)).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("topic", "changed", "message", "remedy"),
+    [
+        (
+            "fenceless",
+            {"username": "guest", "password_env": "GUEST_PASSWORD"},
+            "may not be a producer that fences others off",
+            "transactional ids with the prefix 'replay-'",
+        ),
+        ("unwritable", {}, "no right to the topic 'unwritable'", "WRITE"),
+        ("writable", {}, "the settings of the topic cannot be read", "DescribeConfigs"),
+        ("hidden", {}, "no right to see it", "--create"),
+    ],
+)
+def test_a_publisher_that_is_not_allowed_is_told_with_its_remedy_and_writes_nothing(
+    secure: Broker, tmp_path: Path, topic: str, changed: dict[str, Any], message: str, remedy: str
+) -> None:
+    tape = save(tmp_path / "a.npy", market(500, 3))
+    with pytest.raises(ReplayError, match=message) as caught:
+        publish_as(secure, tape, topic, **changed)
+    assert remedy in str(caught.value)
+    assert "canary" not in str(caught.value) + repr(caught.value.__cause__)
+    assert topic == "hidden" or secure.end_offsets(topic) == {0: 0}

@@ -37,7 +37,15 @@ TOPIC_CONFIG = {
 
 _LITERAL, _PREFIXED, _ALLOW = 3, 4, 3
 _RESOURCES = {"topic": 2, "group": 3, "transactional_id": 5}
-_OPERATIONS = {"all": 2, "read": 3, "write": 4, "create": 5, "describe": 8, "idempotent_write": 12}
+_OPERATIONS = {
+    "all": 2,
+    "read": 3,
+    "write": 4,
+    "create": 5,
+    "describe": 8,
+    "describe_configs": 10,
+    "idempotent_write": 12,
+}
 
 Result = TypeVar("Result")
 
