@@ -74,6 +74,8 @@ def test_s01_buy_and_hold_on_minute_bars_takes_the_ask_of_the_last_quote_bar(sha
     end = Decimal(result.balances["USD"]) + 688 * close
     assert money(end) == Decimal("101691.92")
     assert money(end / 1000 - 100, "0.001") == Decimal("1.692")
+    # Published as 0.022, of equity looked at now and then; ours is looked at every minute and cannot be smaller.
+    assert -0.0227 < result.stats["maximum_drawdown"] < -0.0215  # type: ignore[operator]
     assert result.stats["turnover"] is not None
     assert result.stats["traded_value"] / 100_000 / 5 * 100 == pytest.approx(19.92, abs=0.02)  # type: ignore[operator]
 
