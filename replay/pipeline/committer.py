@@ -26,8 +26,12 @@ FULL_SECONDS = 0.02
 QUICK_NS = 2_000_000
 """A disk that takes no longer is quick: handing an order's commit to a thread and back may take as long."""
 
-DISTRUST_NS = 10_000_000_000
-"""So long after a commit that took longer the loop leaves all of them to the thread."""
+DISTRUST_TIMES = 100
+"""After a commit that took longer the loop leaves all of them to the thread for so many times as long as it took: slow
+ones hold the loop for a hundredth of its time at most, and one that waited for a processor is soon forgotten."""
+
+DISTRUST_NS_MAX = 10_000_000_000
+"""So long at most: a disk that stood still once may be quick again."""
 
 
 class Committer:
@@ -108,7 +112,8 @@ class Committer:
 
     def _became_durable(self, journal: Journal, position: int) -> None:
         if journal.last_commit_ns > QUICK_NS:
-            self._distrusts_until_ns = time.monotonic_ns() + DISTRUST_NS
+            distrusts_ns = min(DISTRUST_TIMES * journal.last_commit_ns, DISTRUST_NS_MAX)
+            self._distrusts_until_ns = max(self._distrusts_until_ns, time.monotonic_ns() + distrusts_ns)
         self._outbox.release(position)
         self._commands.settle(position)
 

@@ -277,12 +277,15 @@ class Pipeline:
                 self._journaled_cursor = frame_cursor
         return array
 
-    def run_rows(self, admitted: NDArray[np.uint8], first: int = 0, limit: int | None = None) -> None:
-        """Run admitted records, or first..limit of them, through the engine; what it decided waits in the outbox."""
-        limit = len(admitted) // RECORD_BYTES if limit is None else limit
+    def run_rows(self, admitted: NDArray[np.uint8]) -> None:
+        """Run admitted records through the engine; what it decided waits in the outbox."""
+        rows = len(admitted) // RECORD_BYTES
+        self._decide(admitted, 0, rows)
+        self._show(admitted, 0, rows)
+
+    def _decide(self, admitted: NDArray[np.uint8], first: int, limit: int) -> None:
         with self._running():
             self.engine.run(admitted.data[first * RECORD_BYTES : limit * RECORD_BYTES])
-        self._show(admitted, first, limit)
 
     @contextlib.contextmanager
     def _running(self) -> Iterator[None]:
@@ -496,10 +499,11 @@ class Pipeline:
         self.raise_halt()
 
     async def _run_slice(self, admitted: NDArray[np.uint8], first: int, limit: int, committer: Committer) -> None:
-        self.run_rows(admitted, first, limit)
+        self._decide(admitted, first, limit)
+        await committer.poll()
+        self._show(admitted, first, limit)  # whoever only looks on comes after the orders
         if self.journal is None:
             self._obey()  # with a journal the rest of the batch is on the tape already, before any command
-        await committer.poll()
         self._report()
 
     def _take(self, batch: Batch, arrived_ns: int = 0) -> NDArray[np.uint8]:

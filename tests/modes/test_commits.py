@@ -106,7 +106,7 @@ def test_what_a_sink_waits_for_is_committed_at_once_by_the_loop_itself(
 
 def test_a_slow_disk_gets_a_thread_and_the_loop_goes_on(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(committing, "QUICK_NS", 0)
-    monkeypatch.setattr(committing, "DISTRUST_NS", NEVER_NS)
+    monkeypatch.setattr(committing, "DISTRUST_TIMES", NEVER_NS)
 
     async def work(committer: Committer) -> None:
         session.take(events=1)

@@ -195,7 +195,7 @@ def test_a_session_cut_in_its_warmup_or_after_it_goes_on_as_it_was(
     assert expected.counts["engine"]["rejections"]["order_rate"] and expected.counts["engine"]["orders"]["market"]
     begun.clear()
     folder, dice = tmp_path / "s", random.Random(seed)
-    run_rows = Pipeline.run_rows
+    decide = Pipeline._decide
     for _ in range(10):
         left = dice.randrange(1, 9)
 
@@ -204,15 +204,15 @@ def test_a_session_cut_in_its_warmup_or_after_it_goes_on_as_it_was(
             left -= 1
             if left < 0:
                 raise Crash
-            run_rows(self, *rows)
+            decide(self, *rows)
 
-        monkeypatch.setattr("replay.pipeline.pipeline.Pipeline.run_rows", crashing)
+        monkeypatch.setattr("replay.pipeline.pipeline.Pipeline._decide", crashing)
         try:
             paper(config, folder)
             break
         except Crash:
             pass
-    monkeypatch.setattr("replay.pipeline.pipeline.Pipeline.run_rows", run_rows)
+    monkeypatch.setattr("replay.pipeline.pipeline.Pipeline._decide", decide)
     result = paper(config, folder)
     assert result.digest == expected.digest
     assert result.document["trading"] == expected.document["trading"]
