@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from replay.config import RunConfig, from_mapping, load
 from replay.errors import UsageError
 from replay.feeds.feed import Feed
-from replay.strategy import Strategy, check_types, was_in_run
+from replay.strategy import Strategy, check_names, check_types, make, was_in_run
 
 if TYPE_CHECKING:
     from replay.fork import ForkRequest
@@ -340,14 +340,9 @@ def _instance(strategy: type[Strategy] | Strategy, params: Mapping[str, Any]) ->
             )
         check_types(type(strategy), {name: getattr(strategy, name) for name in type(strategy).parameters()})
         return strategy
-    known = strategy.parameters()
-    for name in params:
-        if name not in known:
-            from replay.errors import choose
-
-            raise UsageError(f"{strategy.__name__} has no parameter {name!r}", remedy=choose(name, known))
+    check_names(strategy, params)
     check_types(strategy, params)
-    return strategy(**params)
+    return make(strategy, params)
 
 
 def _venues(

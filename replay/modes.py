@@ -18,7 +18,7 @@ import msgspec
 from replay.config import DurationText, RunConfig, TimeText, resolved
 from replay.config.run_config import locate
 from replay.control import let_operators_in, risk_switches
-from replay.errors import UsageError
+from replay.errors import JournalError, UsageError, disk_remedy
 from replay.feeds.deadletters import DeadLetterWriter
 from replay.fork import ForkRequest, find_origin
 from replay.health import SessionInfo
@@ -505,17 +505,24 @@ def _beats(opened: Opened) -> ClockBeats:
 
 def _prepare_folder(out: Path, opened: Opened) -> None:
     """Make the run folder; one that holds another run is written over, any other is left alone."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file, not a folder", place="--out")
-    if out.is_dir() and any(out.iterdir()) and not (out / CONFIG_FILE).exists():
-        raise UsageError(
-            f"{out} is not empty and holds no run", place="--out", remedy="give --out an empty or new folder"
-        )
-    if (out / "session.toml").exists():
-        raise UsageError(f"{out} is a session folder", place="--out", remedy="give --out another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / RESULT_FILE).unlink(missing_ok=True)
-    (out / CONFIG_FILE).write_text(resolved(opened.plan.config, out), "utf-8")
+    try:
+        if out.exists() and not out.is_dir():
+            raise UsageError(
+                f"{out} is a file, not a folder", place="--out", remedy="give --out an empty or new folder"
+            )
+        if out.is_dir() and any(out.iterdir()) and not (out / CONFIG_FILE).exists():
+            raise UsageError(
+                f"{out} is not empty and holds no run", place="--out", remedy="give --out an empty or new folder"
+            )
+        if (out / "session.toml").exists():
+            raise UsageError(f"{out} is a session folder", place="--out", remedy="give --out another folder")
+        out.mkdir(parents=True, exist_ok=True)
+        (out / RESULT_FILE).unlink(missing_ok=True)
+        (out / CONFIG_FILE).write_text(resolved(opened.plan.config, out), "utf-8")
+    except OSError as error:
+        raise JournalError(
+            f"cannot make the run folder: {error.strerror or error}", place=str(out), remedy=disk_remedy(error, out)
+        ) from error
 
 
 def _run_on_loop(work: Any, name: str) -> Result:

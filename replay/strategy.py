@@ -10,11 +10,11 @@ import inspect
 import numbers
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, cast
 
-from replay.errors import UsageError, choose
+from replay.errors import ConfigError, UsageError, choose
 from replay.units import parse_duration, parse_time
 
 if typing.TYPE_CHECKING:
@@ -127,6 +127,60 @@ def check_types(kind: type[Strategy], values: Mapping[str, Any]) -> None:
             )
 
 
+def check_names(kind: type[Strategy], names: Iterable[str]) -> None:
+    """Raise ConfigError for a name that is no parameter of a class, and for one that is needed and not named."""
+    known, given = kind.parameters(), set(names)
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"{kind.__name__} has no parameter {name!r}",
+                place=place_of(kind),
+                remedy=choose(name, known) if known else "it declares none: add an annotated class attribute",
+            )
+    for name, parameter in known.items():
+        if name not in given and parameter.default is REQUIRED:
+            of = parameter.type.__name__
+            raise ConfigError(
+                f"{kind.__name__} needs the parameter {name!r}",
+                place=place_of(kind),
+                remedy=f"give it, like {name}={_EXAMPLES[parameter.type]}, or a value in the class: {name}: {of} = ...",
+            )
+
+
+def make(kind: type[Strategy], values: Mapping[str, Any]) -> Strategy:
+    """Make a strategy with these parameters. Raises ConfigError where its `__init__` wants other arguments."""
+    try:
+        inspect.signature(kind).bind(**values)
+    except TypeError as error:
+        raise ConfigError(
+            f"{kind.__name__}.__init__ cannot be called with its parameters ({', '.join(values) or 'none'}): {error}",
+            place=place_of(kind),
+            remedy="declare what it needs as annotated attributes of the class (window: int = 20), and write "
+            "__init__(self, **params) with super().__init__(**params), or prepare in on_start",
+        ) from None
+    return kind(**values)
+
+
+def place_of(kind: type) -> str | None:
+    """Give file and line of a class, where they are known."""
+    try:
+        file = inspect.getsourcefile(kind)
+        return f"{file}:{inspect.getsourcelines(kind)[1]}" if file else None
+    except (OSError, TypeError):
+        return None
+
+
+def _annotations(base: type) -> dict[str, Any]:
+    try:
+        return inspect.get_annotations(base, eval_str=True)
+    except (NameError, SyntaxError, AttributeError, TypeError) as error:
+        raise ConfigError(
+            f"an annotation of {base.__name__} cannot be read: {error}",
+            place=place_of(base),
+            remedy="import what it names; a parameter is int, float, str, bool or Decimal",
+        ) from None
+
+
 def was_in_run(strategy: Strategy) -> bool:
     """Say whether an instance was given to an engine, and so may hold what it saw there."""
     return "_desk" in vars(strategy)
@@ -173,38 +227,32 @@ class Strategy:
     _timers: TimerNames
 
     def __init__(self, **params: Any) -> None:
-        known = self.parameters()
-        for name in params:
-            if name not in known:
-                raise TypeError(f"{type(self).__name__} has no parameter {name!r}: it has {', '.join(known) or 'none'}")
-        for name, parameter in known.items():
-            if name in params:
-                setattr(self, name, params[name])
-            elif parameter.default is REQUIRED:
-                raise TypeError(f"{type(self).__name__} needs its parameter {name!r}")
-            else:
-                # On the instance a handler reads it some 10 ns sooner than on the class.
-                setattr(self, name, parameter.default)
+        """Take the parameters by name. Raises ConfigError for one that the class does not have, or needs and lacks."""
+        check_names(type(self), params)
+        for name, parameter in self.parameters().items():
+            # On the instance a handler reads a default some 10 ns sooner than on the class.
+            setattr(self, name, params.get(name, parameter.default))
 
     @classmethod
     def parameters(cls) -> dict[str, Parameter]:
         """Give the parameters by name, those of base classes first.
 
-        An attribute annotated with ClassVar, or whose name begins with an underscore, is none. Raises TypeError for a
-        type that a run file cannot express.
+        An attribute annotated with ClassVar, or whose name begins with an underscore, is none. Raises ConfigError for a
+        type that a run file cannot express, and for a handler that would never be called.
         """
         cls._check_handlers()
         found: dict[str, Parameter] = {}
         for base in reversed(cls.__mro__):
             if base is object or base is Strategy:
                 continue
-            for name, hint in inspect.get_annotations(base, eval_str=True).items():
+            for name, hint in _annotations(base).items():
                 if name.startswith("_") or getattr(hint, "__origin__", hint) is ClassVar:
                     continue
                 if isinstance(hint, types.UnionType) or hint not in _PARAMETER_TYPES:
-                    raise TypeError(
-                        f"{cls.__name__}.{name} is annotated {hint}: a parameter is int, float, str, bool or Decimal "
-                        "(use ClassVar, or an underscore, for other attributes)"
+                    raise ConfigError(
+                        f"{cls.__name__}.{name} is annotated {hint}: a parameter is int, float, str, bool or Decimal",
+                        place=place_of(base),
+                        remedy="use ClassVar, or a name that begins with an underscore, for other attributes",
                     )
                 found[name] = Parameter(name, hint, getattr(cls, name, REQUIRED))
         return found
@@ -216,11 +264,17 @@ class Strategy:
             if not name.startswith("on_") or not callable(getattr(cls, name)):
                 continue
             if name not in HANDLERS:
-                raise TypeError(
-                    f"{cls.__name__}.{name} is no handler and would never be called: {choose(name, HANDLERS)}"
+                raise ConfigError(
+                    f"{cls.__name__}.{name} is no handler and would never be called",
+                    place=place_of(cls),
+                    remedy=choose(name, HANDLERS),
                 )
             if inspect.iscoroutinefunction(getattr(cls, name)):
-                raise TypeError(f"{cls.__name__}.{name} is asynchronous: handlers are plain functions, without `async`")
+                raise ConfigError(
+                    f"{cls.__name__}.{name} is asynchronous, and handlers are plain functions",
+                    place=place_of(cls),
+                    remedy="write it without `async`",
+                )
 
     # ---------------------------------------------------------------- the engine's side
 

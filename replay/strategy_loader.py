@@ -42,8 +42,12 @@ class _Loader:
     def load(self) -> Strategy:
         strategy_class = self._class(self._module())
         values = self._parameters(strategy_class)
+        from replay.strategy import make
+
         try:
-            return strategy_class(**values)
+            return make(strategy_class, values)
+        except ConfigError:
+            raise
         except Exception as error:  # whatever the user's __init__ raises is shown as theirs
             raise self._raised("__init__", error) from error
 
@@ -131,19 +135,16 @@ class _Loader:
         )
 
     def _parameters(self, strategy_class: type[Strategy]) -> dict[str, Any]:
-        from replay.strategy import check_types
+        from replay.strategy import check_types, place_of
 
-        try:
-            known = strategy_class.parameters()
-        except (TypeError, NameError) as error:  # an annotation that is no parameter's
-            raise self._fail(f"{self.class_name} cannot be run: {error}", place=self._where(strategy_class)) from None
+        known = strategy_class.parameters()
         try:
             check_types(
                 strategy_class,
                 {name: entry.default for name, entry in known.items() if entry.default is not inspect.Parameter.empty},
             )
         except UsageError as error:
-            raise self._fail(error.message, place=self._where(strategy_class), remedy=error.remedy) from None
+            raise self._fail(error.message, place=place_of(strategy_class), remedy=error.remedy) from None
         values: dict[str, Any] = {}
         for name, value in self.spec.params.items():
             if name not in known:
@@ -161,13 +162,6 @@ class _Loader:
                     remedy=f"add it to params, or give it a value in the class: {name}: {_name(parameter.type)} = ...",
                 )
         return values
-
-    def _where(self, strategy_class: type[Strategy]) -> str | None:
-        try:
-            file = inspect.getsourcefile(strategy_class)
-            return f"{file}:{inspect.getsourcelines(strategy_class)[1]}" if file else None
-        except (OSError, TypeError):
-            return None
 
     def _typed(self, name: str, value: object, wanted: Any) -> object:
         try:

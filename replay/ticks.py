@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+
+from replay.errors import UsageError, choose
 
 Value = int | float | str | Decimal
 """A price or size: int, text and Decimal are exact; a float stands for its shortest decimal form."""
@@ -18,7 +20,29 @@ Time = int | str | datetime
 """ns since the Unix epoch, RFC 3339 text (`2024-01-31T14:30:00Z`), or a datetime that knows its zone."""
 
 
-class QuoteTick(msgspec.Struct, frozen=True, kw_only=True):
+class _TickType(msgspec.StructMeta):
+    """Makes ticks, and says clearly which of their members is unknown or missing."""
+
+    def __call__(cls, *args: Any, **members: Any) -> Any:
+        try:
+            return super().__call__(*args, **members)
+        except TypeError:
+            raise _mistake(cls, args, members) from None
+
+
+def _mistake(kind: Any, args: tuple[Any, ...], members: dict[str, Any]) -> UsageError:
+    known = kind.__struct_fields__
+    if args:
+        example = f"{kind.__name__}({known[0]}=.., {known[1]}=..)"
+        return UsageError(f"{kind.__name__} takes its members by name, not {args[0]!r}", remedy=f"write {example}")
+    for name in members:
+        if name not in known:
+            return UsageError(f"{kind.__name__} has no member {name!r}", remedy=choose(name, known))
+    missing = next(field.name for field in msgspec.structs.fields(kind) if field.required and field.name not in members)
+    return UsageError(f"{kind.__name__} lacks its member {missing!r}", remedy=f"add {missing}=..")
+
+
+class QuoteTick(msgspec.Struct, frozen=True, kw_only=True, metaclass=_TickType):
     """The best bid and ask from now on. A side without price and size is absent; without both sizes any size fills.
 
     time: the venue's time. received: when it was received; by default the same.
@@ -33,7 +57,7 @@ class QuoteTick(msgspec.Struct, frozen=True, kw_only=True):
     received: Time | None = None
 
 
-class TradeTick(msgspec.Struct, frozen=True, kw_only=True):
+class TradeTick(msgspec.Struct, frozen=True, kw_only=True, metaclass=_TickType):
     """A print. `side` is the aggressor's; without a size any size fills at the price."""
 
     time: Time
@@ -45,7 +69,7 @@ class TradeTick(msgspec.Struct, frozen=True, kw_only=True):
     received: Time | None = None
 
 
-class BarTick(msgspec.Struct, frozen=True, kw_only=True):
+class BarTick(msgspec.Struct, frozen=True, kw_only=True, metaclass=_TickType):
     """A bar; `time` is its end."""
 
     time: Time

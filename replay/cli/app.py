@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
-from replay.cli.failures import explain, say
+from replay.cli.failures import explain, explain_interruption, say
 from replay.cli.report_name import with_report_name
-from replay.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_USAGE
+from replay.errors import EXIT_DONE, EXIT_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,7 @@ def build() -> App:
         version=version,
         help_format="plaintext",
         result_action="return_value",
+        suppress_keyboard_interrupt=False,  # or it would end here without a word
     )
     app.command("replay.cli.init:init", name="init", help="Make a folder with a strategy, a run file, data and a test.")
     app.command(
@@ -102,9 +103,8 @@ def run(arguments: Sequence[str]) -> int:
     except CycloptsError as error:
         say(_usage_message(error), remedy=f"see {_help_of(error)}")
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        say("interrupted; what was finished is kept and marked as partial")
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as interruption:
+        return explain_interruption(interruption)
     except BrokenPipeError:
         _close_quietly()
         return EXIT_DONE

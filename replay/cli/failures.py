@@ -11,7 +11,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from replay.errors import EXIT_DISK, EXIT_USAGE, ReplayError, StrategyError, disk_remedy
+from replay.errors import EXIT_DISK, EXIT_INTERRUPTED, EXIT_USAGE, ReplayError, StrategyError, disk_remedy
 from replay.units import format_time
 
 _LINES_MAX = 5
@@ -50,6 +50,19 @@ def explain(error: Exception) -> int:
     traceback.print_exception(error)
     say("this is a mistake of replay itself, not yours; please report it with the lines above")
     return _INTERNAL_ERROR
+
+
+def explain_interruption(interruption: KeyboardInterrupt) -> int:
+    """Tell that a command did not come to its end, and in which handler it was; return the exit code."""
+    frames = traceback.extract_tb(interruption.__traceback__)
+    handler = next((frame for frame in reversed(frames) if _is_handler(frame)), None)
+    where = f" in {handler.name} ({handler.filename}:{handler.lineno})" if handler is not None else ""
+    say(f"interrupted{where}; what was finished is kept and marked as partial")
+    return EXIT_INTERRUPTED
+
+
+def _is_handler(frame: traceback.FrameSummary) -> bool:
+    return frame.name.startswith("on_") and _is_user_frame(frame.filename)
 
 
 def user_traceback(error: BaseException) -> str:

@@ -65,7 +65,16 @@ def check_report(report: Path | None) -> None:
     from replay.report.html import check_chart_library
 
     check_chart_library()
-    if str(report) != REPORT_IN_FOLDER and not report.parent.is_dir():
+    if str(report) == REPORT_IN_FOLDER:
+        return
+    if report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(
+            f"a report is an HTML page, and {str(report)!r} ends in {report.suffix or 'nothing'}",
+            place="--report",
+            remedy=f"name it {report.with_suffix('.html')}; pictures are made later: `replay report RUN --png FILE`; "
+            "a run file goes before --report",
+        )
+    if not report.parent.is_dir():
         raise UsageError(f"there is no folder {str(report.parent)!r}", place="--report", remedy="make it first")
 
 

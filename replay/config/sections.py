@@ -107,7 +107,7 @@ class StrategySpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     class_: str = msgspec.field(name="class")
-    name: str = ""
+    name: Annotated[str, msgspec.Meta(min_length=1)] = ""
     params: dict[str, Any] = {}
 
     def __post_init__(self) -> None:

@@ -64,6 +64,8 @@ USAGE = [
     Case("data head", 2, ("FILE", "see replay data head --help")),
     Case("verify", 2, ("FIRST requires an argument", "see replay verify --help")),
     Case("ctl nope paus", 2, ('"paus"', 'Did you mean "pause"?')),
+    Case("backtest --report x.pdf", 2, ("--report: a report is", "'x.pdf' ends in .pdf", "name it x.html")),
+    Case("backtest --report mine", 2, ("'mine' ends in nothing", "name it mine.html", "goes before --report")),
 ]
 
 RUN_FILES = [
@@ -82,6 +84,7 @@ RUN_FILES = [
         run_file("equity_every", "equity_evry"),
     ),
     Case("backtest", 2, ("unknown key 'venu'", "did you mean 'venue'?"), run_file("[[venue]]", "[[venu]]")),
+    Case("backtest", 2, ("name must be text", 'not ""', "leave the key out"), run_file('name = "my"', 'name = ""')),
     Case("backtest", 2, ("feed must be a list", "two brackets"), run_file("[[feed]]", "[feed]")),
     Case("backtest", 2, ("run must be a table", "one bracket"), run_file("[run]", "[[run]]")),
     Case("backtest", 2, ("run.toml:4", "'1hour' is not a duration", "as in '30s'"), run_file('"1h"', '"1hour"')),
@@ -125,7 +128,42 @@ STRATEGIES = [
     Case("backtest", 2, ("names no class", "file.py:Class"), run_file("strategy.py:My", "strategy.py")),
     Case("backtest", 2, ("is no strategy", "derive it"), strategy("My(Strategy)", "My")),
     Case("backtest", 2, ("on_bars is no handler", "did you mean 'on_bar'?"), strategy("def on_bar", "def on_bars")),
-    Case("backtest", 2, ("is asynchronous",), strategy("    def on_bar", "    async def on_bar")),
+    Case("backtest", 2, ("is asynchronous", "without `async`"), strategy("    def on_bar", "    async def on_bar")),
+    Case(
+        "backtest",
+        2,
+        (
+            "strategy.py:6",
+            "My.__init__ cannot be called",
+            "missing a required argument: 'depth'",
+            "annotated attributes",
+        ),
+        strategy("    def on_start", "    def __init__(self, depth, **params):\n        pass\n\n    def on_start"),
+    ),
+    Case(
+        "backtest",
+        2,
+        ("strategy.py:6", "unexpected keyword argument 'symbol'", "__init__(self, **params)"),
+        strategy("    def on_start", "    def __init__(self):\n        pass\n\n    def on_start"),
+    ),
+    Case(
+        "backtest",
+        2,
+        ("strategy.py:6", "no parameter 'windw'", "did you mean 'window'?"),
+        strategy(
+            "    def on_start",
+            "    def __init__(self, **params):\n        super().__init__(windw=3)\n\n    def on_start",
+        ),
+    ),
+    Case("backtest", 2, ("strategy.py:6", "name 'Bat' is not defined"), strategy("int = 60", "'Bat' = 60")),
+    Case(
+        "backtest",
+        130,
+        ("interrupted in on_bar", "strategy.py:16", "partial"),
+        strategy(
+            "    def on_bar(self, bar: Bar) -> None:", "    def on_bar(self, bar):\n        raise KeyboardInterrupt"
+        ),
+    ),
     Case("backtest", 2, ("'window' of My is int, and 'x' is not", "like 20"), strategy("int = 60", "int = 'x'")),
     Case(
         "backtest",
@@ -165,7 +203,8 @@ FEEDS = [
 ]
 
 PLACES = [
-    Case("backtest --out run.toml", 2, ("run.toml is a file, not a folder",)),
+    Case("backtest --out run.toml", 2, ("run.toml is a file, not a folder", "empty or new folder")),
+    Case("backtest --out /proc/x", 5, ("/proc/x: cannot make the run folder", "name a place")),
     Case("backtest --out run.toml/x", 5, ("Not a directory", "run.toml is a file, not a folder: name another place")),
     Case("backtest --report no/x.html", 2, ("there is no folder 'no'", "make it first")),
     Case("init run.toml", 2, ("is a file, not a folder", "name a new folder")),

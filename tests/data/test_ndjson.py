@@ -63,6 +63,23 @@ def test_members_may_be_nested_renamed_escaped_and_in_any_order(tmp_path: Path) 
     assert not dead
 
 
+def test_one_member_may_be_several_fields(tmp_path: Path) -> None:
+    entry: dict[str, Any] = {
+        "records": "quote",
+        "symbol": "X",
+        "time": {"column": "t", "unit": "ns"},
+        "receive": {"column": "t", "unit": "ns"},
+        "columns": {"bid": "p", "ask": "p", "bid_size": "n", "ask_size": "n"},
+    }
+    path = write(tmp_path / "t.ndjson", '{"t":5,"p":"1.5","n":2}\n{"t":6,"n":2}\n{"t":7,"p":"x","n":2}\n')
+    records, dead = read_all(opened(path, [instrument("X")], **entry))
+    assert records[["ts_event", "ts_recv", "a", "b", "c", "d"]].tolist() == [(5, 5, 150, 150, 2000, 2000)]
+    assert [(letter.reason, letter.place.rpartition(", ")[2]) for letter in dead] == [
+        ("missing_field", "column 'p'"),
+        ("bad_number", "column 'p'"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

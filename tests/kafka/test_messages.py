@@ -70,6 +70,17 @@ def test_json_of_a_foreign_shape_is_read_exactly(broker: Broker, topic: str) -> 
     assert feed.counters()["dead"] == 0
 
 
+@pytest.mark.parametrize("message", ["json", "msgpack"])
+def test_time_and_receive_may_name_one_field(message: str, broker: Broker, topic: str) -> None:
+    encode = msgspec.json.encode if message == "json" else msgspec.msgpack.encode
+    broker.produce(topic, [encode({**quote(n), "more": 1}) for n in range(10)])
+    one = {"column": "data.ts", "unit": "ns"}
+    feed = feed_of(f"{broker.uri(topic)}?to=latest", **entry(message=message, time=one, receive=one))
+    got = all_records(feed)
+    assert got["ts_recv"].tolist() == got["ts_event"].tolist() == [START_NS + n * MS for n in range(10)]
+    assert feed.counters()["dead"] == 0
+
+
 def test_each_message_that_does_not_decode_is_a_dead_letter_with_its_offset(broker: Broker, topic: str) -> None:
     texts = [msgspec.json.encode(quote(n)) for n in range(50)]
     texts[3] = b"not json"

@@ -8,12 +8,14 @@ from __future__ import annotations
 import bdb
 import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import replay
-from replay import Strategy, StrategyError
+import replay.testing
+from replay import ConfigError, JournalError, Strategy, StrategyError
 from replay.records import Kind, empty
 
 T0_NS = 1_700_000_000_000_000_000
@@ -153,3 +155,70 @@ def test_a_debugger_can_stop_in_a_handler_and_read_the_desk() -> None:
     watcher = Watcher()
     watcher.runcall(run, Plain)
     assert seen[0] == (100.0, T0_NS)
+
+
+class Needs(Strategy):
+    symbol: str = "X"
+    window: int
+
+
+class Own(Strategy):
+    def __init__(self, window: int) -> None:
+        self.window = window
+
+
+class Late(Strategy):
+    async def on_quote(self, quote: Any) -> None: ...  # type: ignore[override]
+
+
+class Wild(Strategy):
+    weights: dict  # type: ignore[type-arg]
+
+
+@pytest.mark.parametrize(
+    ("make", "fact", "remedy"),
+    [
+        (lambda: Needs(windw=3), "Needs has no parameter 'windw'", "did you mean 'window'? choices: symbol, window"),
+        (lambda: Needs(symbol="Y"), "Needs needs the parameter 'window'", "give it, like window=20, or a value in"),
+        (lambda: run(Needs), "Needs needs the parameter 'window'", "give it, like window=20"),
+        (
+            lambda: run(Own),
+            "Own.__init__ cannot be called with its parameters (none): missing",
+            "declare what it needs",
+        ),
+        (lambda: run(Late), "Late.on_quote is asynchronous", "write it without `async`"),
+        (lambda: run(Wild), "Wild.weights is annotated <class 'dict'>", "use ClassVar"),
+    ],
+)
+def test_a_strategy_that_cannot_be_made_is_told_with_its_place(make: Any, fact: str, remedy: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert caught.value.message.startswith(fact)
+    assert (caught.value.place or "").startswith(f"{__file__}:")
+    assert (caught.value.remedy or "").startswith(remedy)
+
+
+class Sevens(Strategy):
+    def on_start(self) -> None:
+        self.bars("X", "7s")
+
+
+def test_bars_that_the_feed_does_not_carry_are_told_as_durations() -> None:
+    minutes = replay.testing.bars([1, 2, 3], symbol="X")
+    with pytest.raises(StrategyError, match=r"X has no bars of 7s: its feed carries bars of 1m; ask for a length"):
+        replay.testing.run(Sevens, minutes)
+
+
+def test_a_run_folder_that_cannot_be_made_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in ("/proc/x", tmp_path / "file" / "x"):
+        with pytest.raises(JournalError, match="cannot make the run folder") as caught:
+            replay.backtest(
+                Needs(window=1),
+                quotes(),
+                instruments={"symbol": "X", "tick": "0.1", "lot": "1", "quote": "USD"},
+                cash={"USD": 10_000},
+                out=out,
+            )
+        assert caught.value.place == str(out)
+        assert caught.value.remedy is not None

@@ -31,6 +31,25 @@ INSTRUMENT = {"symbol": "ABC", "tick": "0.01", "lot": "0.1", "quote": "USD"}
 SETTINGS: dict[str, Any] = {"instruments": INSTRUMENT, "cash": {"USD": 10_000}}
 
 
+@pytest.mark.parametrize(
+    ("kind", "args", "members", "fact", "remedy"),
+    [
+        (TradeTick, (), {"tim": 1, "price": 1}, "has no member 'tim'", "did you mean 'time'? choices: time, price"),
+        (QuoteTick, (), {"time": 1, "bidd": 1}, "has no member 'bidd'", "did you mean 'bid'?"),
+        (TradeTick, (), {"time": 1}, "lacks its member 'price'", "add price=.."),
+        (BarTick, (), {"time": 1, "open": 1, "high": 1, "low": 1}, "lacks its member 'close'", "add close=.."),
+        (TradeTick, (1, 2), {}, "takes its members by name, not 1", "write TradeTick(time=.., price=..)"),
+    ],
+)
+def test_a_tick_with_a_wrong_member_is_told_with_the_nearest_name(
+    kind: Any, args: tuple[Any, ...], members: dict[str, Any], fact: str, remedy: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        kind(*args, **members)
+    assert caught.value.message == f"{kind.__name__} {fact}"
+    assert (caught.value.remedy or "").startswith(remedy)
+
+
 class Buys(Strategy):
     """Buys one at the third tick and notes what it saw."""
 

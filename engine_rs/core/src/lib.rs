@@ -14,6 +14,7 @@ pub mod counters;
 pub mod decimal;
 pub mod desk;
 pub mod due;
+pub mod duration;
 pub mod engine;
 pub mod equity;
 pub mod event;

@@ -8,6 +8,7 @@ use crate::command::CommandError;
 use crate::counted_bars::{CountedBars, Rule};
 use crate::counters::Counters;
 use crate::due::VenueClock;
+use crate::duration;
 use crate::handles;
 use crate::indicators::{Indicator, IndicatorError, Scale, Spec};
 use crate::record::{BarPrice, Record};
@@ -418,10 +419,16 @@ fn resolve(
         return Ok((built, false));
     }
     Err(CommandError(format!(
-        "{} has no bars of {length} ns: its feed carries {}; ask for a length that it carries, or add a feed",
+        "{} has no bars of {}: its feed carries {}; ask for a length that it carries, or add a feed",
         one.symbol,
+        duration::format(length),
         if one.has_bars {
-            format!("bars of {:?} ns", setup.bar_lengths)
+            let lengths: Vec<String> = setup
+                .bar_lengths
+                .iter()
+                .map(|&length| duration::format(length))
+                .collect();
+            format!("bars of {}", lengths.join(", "))
         } else {
             "no data to build them from".into()
         }

@@ -24,11 +24,17 @@ pub struct NdjsonDecoder {
 #[derive(Clone, Debug)]
 struct Path {
     slot: usize,
+    /// Further slots that the same member fills, such as the time of receipt where there is one time only.
+    also: Vec<usize>,
     name: String,
     keys: Vec<Vec<u8>>,
 }
 
 impl Path {
+    fn fills(&self, slot: usize) -> bool {
+        self.slot == slot || self.also.contains(&slot)
+    }
+
     fn starts_with(&self, path: &[&[u8]]) -> bool {
         self.keys.len() > path.len() && self.keys.iter().zip(path).all(|(key, other)| key == other)
     }
@@ -41,16 +47,19 @@ impl Path {
 impl NdjsonDecoder {
     /// Errors: a layout that no stream could have.
     pub fn new(layout: &Layout) -> Result<NdjsonDecoder, IngestError> {
-        let paths: Vec<Path> = layout
-            .wanted()?
-            .into_iter()
-            .map(|wanted| Path {
-                slot: wanted.slot,
-                keys: wanted.column.split('.').map(|key| key.as_bytes().to_vec()).collect(),
-                name: wanted.column,
-            })
-            .collect();
-        let side = paths.iter().find(|path| path.slot == SLOT_VALUES + 3);
+        let mut paths: Vec<Path> = Vec::new();
+        for wanted in layout.wanted()? {
+            match paths.iter_mut().find(|path| path.name == wanted.column) {
+                Some(path) => path.also.push(wanted.slot),
+                None => paths.push(Path {
+                    slot: wanted.slot,
+                    also: Vec::new(),
+                    keys: wanted.column.split('.').map(|key| key.as_bytes().to_vec()).collect(),
+                    name: wanted.column,
+                }),
+            }
+        }
+        let side = paths.iter().find(|path| path.fills(SLOT_VALUES + 3));
         Ok(NdjsonDecoder {
             reader: RowReader::new(layout, side.map(|path| path.name.as_str())),
             paths,
@@ -145,6 +154,9 @@ fn take_line(
                     }
                     Text::Null => None,
                 };
+                for &slot in &wanted.also {
+                    values[slot] = values[wanted.slot].clone();
+                }
             }
         },
     );
@@ -155,7 +167,7 @@ fn take_line(
     }
     let slots: Slots<'_> = std::array::from_fn(|slot| values[slot].as_deref());
     let name_of = |slot: usize| {
-        let path = paths.iter().find(|path| path.slot == slot);
+        let path = paths.iter().find(|path| path.fills(slot));
         path.map_or("", |path| path.name.as_str())
     };
     match reader.read(&slots) {

@@ -7,6 +7,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict};
+use replay_core::duration;
 use replay_core::record::Record;
 use replay_core::sequencer::{self, FAULTS};
 use replay_core::setup::Setup;
@@ -118,8 +119,9 @@ impl Sequencer {
         let (message, remedy) = match reason {
             "gap" => (
                 format!(
-                    "{place}: ts_event {} is more than {} ns after the record before it",
-                    record.ts_event, self.setup.max_gap
+                    "{place}: ts_event {} is more than {} after the record before it",
+                    record.ts_event,
+                    duration::format(self.setup.max_gap)
                 ),
                 "check the unit of the time column; or set run.max_gap, or run.gap = \"accept\"",
             ),
@@ -132,8 +134,10 @@ impl Sequencer {
             ),
             "ahead" => (
                 format!(
-                    "{place}: ts_event {} is more than {} ns ahead of ts_recv {}",
-                    record.ts_event, self.setup.max_ahead, record.ts_recv
+                    "{place}: ts_event {} is more than {} ahead of ts_recv {}",
+                    record.ts_event,
+                    duration::format(self.setup.max_ahead),
+                    record.ts_recv
                 ),
                 "set the feed's clock_offset, run.max_ahead, or run.leap = \"accept\"",
             ),
