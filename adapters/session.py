@@ -104,6 +104,7 @@ def _header(folder: Path) -> TapeHeader:
                 kinds=entry["kinds"],
                 sizes=entry["sizes"],
                 venue=venues[entry["venue"]],
+                bar_price=entry.get("bar_price", msgspec.UNSET) if "bar" in entry["kinds"] else msgspec.UNSET,
             )
             for entry in setup["instruments"]
         ]

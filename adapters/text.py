@@ -266,6 +266,7 @@ def header_of(spec: FeedSpec, instruments: Sequence[Instrument], kinds: Sequence
                 kinds=list(kinds),
                 sizes=spec.sizes,
                 venue=entry.venue,
+                bar_price=spec.price if "bar" in kinds else msgspec.UNSET,
             )
             for entry in instruments
             if named is None or entry.symbol == named

@@ -6,14 +6,16 @@ May not live here: opening feeds, and defaults of the run file; `replay.config` 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from replay.config import RunConfig
 from replay.config.hours import sessions_of
-from replay.config.sections import SOURCES, Fees, Instrument, Risk, Venue
+from replay.config.sections import SOURCES, FeedSpec, Fees, Instrument, Risk, Venue
 from replay.errors import ConfigError, choose
+from replay.feeds.tape import BAR_PRICES
 from replay.strategy_loader import load_strategies
 from replay.units import format_duration
 
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     from replay.feeds.tape import TapeHeader, TapeInstrument
 
 __all__ = ["bar_lengths", "build", "load_strategies", "one_clock"]
-
-_BAR_PRICES = ("trade", "mid", "bid", "ask")
-"""Of bars of several prices, the first of these fills."""
 
 
 def build(config: RunConfig, headers: Sequence[TapeHeader], *, trading_start_ns: int | None = None) -> bytes:
@@ -260,9 +259,24 @@ class _InstrumentSetup:
         return self.lengths.index(carried[0])
 
     def _bar_price(self) -> str:
-        named = {
-            spec.price
-            for spec in self.config.feed
-            if spec.records == "bar" and (spec.symbol == self.spec.symbol or not isinstance(spec.symbol, str))
+        """Of which price the bars are that fill: of those that the feeds carry, the first of BAR_PRICES."""
+        found = {
+            self._price_of(spec, entry)
+            for spec, header in zip_longest(self.config.feed, self.headers)
+            for entry in (() if header is None else header.instruments)
+            if entry.symbol == self.spec.symbol and "bar" in entry.kinds
         }
-        return next((price for price in _BAR_PRICES if price in named), "trade")
+        return next((price for price in BAR_PRICES if price in found), "trade")
+
+    def _price_of(self, spec: FeedSpec | None, entry: TapeInstrument) -> str | None:
+        """Of which price a feed's bars are: its entry in the run file, if it says so; else the data themselves."""
+        is_about = spec is not None and spec.records == "bar" and _is_of(spec, self.spec.symbol)
+        said = spec.price if spec is not None and is_about else None
+        if said not in (None, "trade") or entry.bar_price is msgspec.UNSET:
+            return said
+        return entry.bar_price
+
+
+def _is_of(spec: FeedSpec, symbol: str) -> bool:
+    """Say whether a feed's entry is about an instrument."""
+    return spec.symbol == symbol or not isinstance(spec.symbol, str)

@@ -133,6 +133,7 @@ class ArrowTable:
                     price_decimals=self._known(scales[name][0], "prices", name),
                     size_decimals=self._known(scales[name][1], "sizes", name) if sizes == "full" else 0,
                     sizes=sizes,
+                    bar_price=self._request.price if self.kind == "bar" else None,
                 )
                 for name in found
                 if self._request.symbol in (None, name)

@@ -137,6 +137,7 @@ class Dbn:
                 kinds=[kind for kind in kinds if request.wants(kind)],
                 price_decimals=_decimals(divisors.get(name, 0)),
                 size_decimals=0,
+                bar_price="trade" if "bar" in kinds and request.wants("bar") else None,
             )
             for name, kinds in found.items()
             if request.symbol in (None, name)

@@ -151,6 +151,7 @@ def _header(contents: Contents, scales: Mapping[str, Scale], venues: Mapping[str
                 kinds=held.kinds,
                 sizes="none" if spec.sizes == "none" else held.sizes,
                 venue=venues[held.symbol],
+                bar_price=held.bar_price or msgspec.UNSET,
             )
             for held in contents.instruments
             if held.symbol in scales

@@ -65,7 +65,7 @@ class HistData(TextFormat):
             symbol=symbol,
             zone=request.options.zone,
             bar_ns=_MINUTE_NS,
-            price=request.price,
+            price="bid" if request.price == "trade" else request.price,  # that is what the vendor's bars are of
             sizes="none",
             rewrite=lambda data: _BAR_TIME.sub(rb"\1:\2:\3;", data),
         )

@@ -112,6 +112,9 @@ class Lean:
                 known = instruments.get(symbol)
                 wanted = [kind for kind in _kinds(file, request) if request.wants(kind)]
                 names = list(dict.fromkeys([*(known.kinds if known else []), *wanted]))
+                bar_price = known.bar_price if known else None
+                if "bar" in wanted and bar_price != "trade":  # quote bars are of bids and of asks
+                    bar_price = "trade" if file.kind == "trade" else "bid"
                 adjusted = request.options.factors is not None
                 instruments[symbol] = Held(
                     symbol=symbol,
@@ -119,6 +122,7 @@ class Lean:
                     price_decimals=8 if adjusted else None,
                     size_decimals=0 if adjusted else None,
                     sizes=sizes,
+                    bar_price=bar_price,
                 )
         lengths = {_LENGTHS_NS[file.resolution] for file in files if file.resolution != "tick"}
         return Contents(

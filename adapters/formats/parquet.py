@@ -72,6 +72,7 @@ class Parquet:
                     price_decimals=entry.price_decimals,
                     size_decimals=entry.size_decimals,
                     sizes=entry.sizes,
+                    bar_price=entry.bar_price or None,
                 )
                 for entry in header.instruments
                 if request.symbol in (None, entry.symbol)

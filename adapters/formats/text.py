@@ -96,7 +96,15 @@ class TextFormat(ABC):
             if request.symbol is not None:
                 symbols = [symbol for symbol in symbols if symbol == request.symbol]
         return Contents(
-            instruments=[Held(symbol=symbol, kinds=[table.records], sizes=table.sizes) for symbol in symbols],
+            instruments=[
+                Held(
+                    symbol=symbol,
+                    kinds=[table.records],
+                    sizes=table.sizes,
+                    bar_price=table.price if table.records == "bar" else None,
+                )
+                for symbol in symbols
+            ],
             one_time="receive" not in table.columns,
             bar_lengths_ns=[table.bar_ns] if table.records == "bar" else [],
             notes=self.notes(request, table),

@@ -195,7 +195,7 @@ class FeedSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     excess_decimals: what happens to numbers finer than the instrument's decimals; `round` counts them.
     delimiter: between the fields of a CSV row.
     sizes: `none` if the data carry no sizes: then any size fills at the top.
-    price: which price the bars are of.
+    price: which price the bars are of, where the data do not say it; of several, which ones fill.
     kafka: how the brokers of a kafka: feed are reached, where that is not as [kafka] says.
     message: of a kafka: feed, what each message is: frames of replay's own, or one row as JSON, MessagePack or CSV.
     header: of CSV messages, the names of their columns in order.

@@ -56,7 +56,8 @@ class TapeInfo(msgspec.Struct, frozen=True, kw_only=True):
             counts = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.get(entry.symbol, {}).items())
             scales = f"price_decimals = {entry.price_decimals}, size_decimals = {entry.size_decimals}"
             sizes = "" if entry.sizes == "full" else ", no sizes"
-            lines.append(f"  {entry.symbol:<9} {counts or 'nothing'}; {scales}{sizes}")
+            bars = f", bars of {entry.bar_price}" if entry.bar_price else ""
+            lines.append(f"  {entry.symbol:<9} {counts or 'nothing'}; {scales}{sizes}{bars}")
         others = self.counts.get("", {})
         if others:
             lines.append("  no instrument: " + ", ".join(f"{count:,} {kind}" for kind, count in others.items()))

@@ -61,13 +61,17 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """One instrument of a file: its kinds of records, and its decimals where the file itself says them."""
+    """One instrument of a file: its kinds of records, and its decimals where the file itself says them.
+
+    bar_price: of which price its bars are; of several, the first of trade, mid, bid, ask.
+    """
 
     symbol: str
     kinds: list[str]
     price_decimals: int | None = None
     size_decimals: int | None = None
     sizes: Literal["full", "none"] = "full"
+    bar_price: Literal["trade", "mid", "bid", "ask"] | None = None
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):

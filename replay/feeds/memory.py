@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from replay.errors import ConfigError, DataError, UsageError
 from replay.feeds.feed import Batch, LiveFeed, StoredFeed
 from replay.feeds.frames import frame_records, is_frame
-from replay.feeds.tape import KIND_NAMES, TapeHeader, TapeInstrument
+from replay.feeds.tape import KIND_NAMES, BarPriceName, TapeHeader, TapeInstrument, first_bar_price
 from replay.feeds.ticks import TickTable
 from replay.records import FLAG_GAP_BEFORE, RECORD, Kind
 
@@ -263,6 +263,7 @@ def _header_of(
                     if bool(((records["instrument"] == index) & (records["kind"] == kind)).any())
                 ],
                 sizes,
+                first_bar_price(records["side"][is_bar & (records["instrument"] == index)]),
             )
             for index, spec in enumerate(config.instrument)
         ],
@@ -280,11 +281,17 @@ def _bar_length(bars: NDArray[Any]) -> int:
     return int(np.diff(ends).min())
 
 
-def _tape_instrument(entry: Instrument, kinds: list[str], sizes: Literal["full", "none"]) -> TapeInstrument:
+def _tape_instrument(
+    entry: Instrument,
+    kinds: list[str],
+    sizes: Literal["full", "none"],
+    bar_price: BarPriceName | msgspec.UnsetType = msgspec.UNSET,
+) -> TapeInstrument:
     return TapeInstrument(
         symbol=entry.symbol,
         price_decimals=entry.price_decimals,
         size_decimals=entry.size_decimals,
         sizes=sizes,
         kinds=kinds,
+        bar_price=bar_price,
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from replay.errors import ConfigError, DataError
 from replay.feeds.feed import Batch, DeadLetter, Feed, ReceiveTime
-from replay.feeds.tape import TapeHeader, TapeInstrument
+from replay.feeds.tape import BAR_PRICES, TapeHeader, TapeInstrument
 from replay.measures import Measure, told_apart
 from replay.records import FLAG_BAR_LENGTH_MASK, RECORD, Kind, joined
 
@@ -88,6 +88,9 @@ def merged_header(feeds: Sequence[Feed]) -> TapeHeader:
                 kinds=[*known.kinds, *(kind for kind in entry.kinds if kind not in known.kinds)],
                 sizes="none" if "none" in (known.sizes, entry.sizes) else "full",
                 venue=known.venue or entry.venue,
+                bar_price=next(
+                    (price for price in BAR_PRICES if price in (known.bar_price, entry.bar_price)), msgspec.UNSET
+                ),
             )
     lengths = list(dict.fromkeys(length for feed in feeds for length in feed.header.bar_lengths_ns))
     if len(lengths) > BAR_LENGTHS_MAX:

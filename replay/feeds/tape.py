@@ -18,17 +18,24 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from replay.errors import ConfigError, DataError, JournalError, choose, disk_remedy, nearest
-from replay.records import RECORD, RECORD_BYTES, Kind
+from replay.records import RECORD, RECORD_BYTES, BarPrice, Kind
 
 KIND_NAMES = {int(kind): kind.name.lower() for kind in Kind}
 """The name of each kind of record, as it stands in sidecars and run files."""
+
+BarPriceName = Literal["trade", "mid", "bid", "ask"]
+BAR_PRICES: tuple[BarPriceName, ...] = ("trade", "mid", "bid", "ask")
+"""Of bars of several prices, those of the first of these fill."""
 
 _SIDECAR_SUFFIX = ".tape.json"
 _INSTRUMENTS_MAX = 1_000_000
 
 
 class TapeInstrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One instrument of a tape: its scales, and the kinds of records that the tape has of it."""
+    """One instrument of a tape: its scales, and the kinds of records that the tape has of it.
+
+    bar_price: of which price the bars are that fill; unset without bars, and on tapes written before this was noted.
+    """
 
     symbol: str
     price_decimals: Annotated[int, msgspec.Meta(ge=0, le=18)]
@@ -36,6 +43,7 @@ class TapeInstrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     kinds: list[str] = []
     sizes: Literal["full", "none"] = "full"
     venue: str | None = None
+    bar_price: BarPriceName | msgspec.UnsetType = msgspec.UNSET
 
 
 class TapeHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -165,7 +173,8 @@ def load_part(path: str | Path, rows: int) -> NDArray[Any]:
 class TapeWriter:
     """Writes a tape in chunks. It appears under its name, with its sidecar, only when it is closed.
 
-    `one_time`, `rows`, the times and the kinds of each instrument in the header are those of the records written.
+    `one_time`, `rows`, the times, and each instrument's kinds and price of bars in the header are those of the records
+    written.
     """
 
     def __init__(self, path: str | Path, header: TapeHeader) -> None:
@@ -179,6 +188,7 @@ class TapeWriter:
         self._first_ns: int | None = None
         self._last_ns: int | None = None
         self._kinds = np.zeros((len(header.instruments), 256), dtype=np.bool_)
+        self._sides_of_bars = np.zeros((len(header.instruments), 256), dtype=np.bool_)
         try:
             self._file: BinaryIO = self._part.open("wb")
             self._header_bytes = _write_array_header(self._file, 0)
@@ -230,6 +240,9 @@ class TapeWriter:
                     place=str(self.path),
                 )
             self._kinds[index, kind] = True
+            if kind == Kind.BAR and not self._sides_of_bars[index].all():
+                sides = records["side"][(records["instrument"] == index) & (records["kind"] == Kind.BAR)]
+                self._sides_of_bars[index, np.unique(sides)] = True
 
     def sync(self) -> None:
         """Make durable what was appended; until the tape is closed it has the suffix `.part`."""
@@ -245,9 +258,11 @@ class TapeWriter:
             return self.header
         instruments = [
             msgspec.structs.replace(
-                entry, kinds=[KIND_NAMES[kind] for kind in np.flatnonzero(seen).tolist() if kind in KIND_NAMES]
+                entry,
+                kinds=[KIND_NAMES[kind] for kind in np.flatnonzero(seen).tolist() if kind in KIND_NAMES],
+                bar_price=first_bar_price(np.flatnonzero(sides)),
             )
-            for entry, seen in zip(self.header.instruments, self._kinds, strict=True)
+            for entry, seen, sides in zip(self.header.instruments, self._kinds, self._sides_of_bars, strict=True)
         ]
         self.header = msgspec.structs.replace(
             self.header,
@@ -287,6 +302,11 @@ class TapeWriter:
             self.close()
         else:
             self.abandon()
+
+
+def first_bar_price(sides: NDArray[Any]) -> BarPriceName | msgspec.UnsetType:
+    """Say of which price bars with these `side`s are that fill; unset where there are none."""
+    return next((name for name in BAR_PRICES if BarPrice[name.upper()] in sides), msgspec.UNSET)
 
 
 def missing_file(path: Path) -> ConfigError:

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 
 from replay import config, setup
@@ -27,6 +28,7 @@ class HeaderInstrument:
     kinds: list[str] = field(default_factory=lambda: ["bar"])
     sizes: str = "full"
     venue: str | None = None
+    bar_price: Any = msgspec.UNSET
 
 
 @dataclass
@@ -159,6 +161,25 @@ def test_amends_take_as_long_as_entries_unless_named() -> None:
 def test_bars_of_the_price_that_the_feed_names() -> None:
     text = changed('records = "bar"', 'records = "bar"\nprice = "mid"')
     assert built(text, Header())["instruments"][0]["bar_price"] == "mid"
+    assert built(text, Header([HeaderInstrument(bar_price="bid")]))["instruments"][0]["bar_price"] == "mid"
+
+
+@pytest.mark.parametrize(
+    ("carried", "fills"),
+    [
+        (["bid"], "bid"),
+        (["ask", "bid"], "bid"),
+        (["bid", "trade"], "trade"),
+        (["bid", msgspec.UNSET], "bid"),
+        ([msgspec.UNSET], "trade"),
+        ([], "trade"),
+    ],
+)
+def test_else_bars_of_the_price_that_the_feeds_carry(carried: list[Any], fills: str) -> None:
+    headers = [Header([HeaderInstrument(bar_price=price)]) for price in carried] or [
+        Header([HeaderInstrument(kinds=["trade"])])
+    ]
+    assert built(RUN_FILE, *headers)["instruments"][0]["bar_price"] == fills
 
 
 def test_sessions_are_written_in_nanoseconds() -> None:

@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from replay.errors import ConfigError, DataError
 from replay.feeds.feed import StoredFeed
 from replay.feeds.tape import TapeHeader, TapeInstrument, TapeWriter, load, save, sidecar_path
-from replay.records import RECORD, Kind
+from replay.records import RECORD, BarPrice, Kind
 
 from .feeds import START_NS, instrument, opened, read_all, trades, write
 
@@ -46,6 +47,20 @@ def test_the_sidecar_says_what_the_records_are(tmp_path: Path) -> None:
     assert sidecar_path("a/b.npy") == Path("a/b.tape.json")
     empty = save(tmp_path / "e.npy", records[:0], HEADER)
     assert (empty.rows, empty.first_ns, len(load(tmp_path / "e.npy").records)) == (0, None, 0)
+
+
+def test_the_sidecar_says_of_which_price_the_bars_are(tmp_path: Path) -> None:
+    records = trades(range(1, 9))
+    assert "bar_price" not in str(msgspec.to_builtins(save(tmp_path / "t.npy", records, HEADER))), "no bars, no price"
+    records["kind"][2:] = Kind.BAR
+    records["side"][2:] = BarPrice.ASK
+    records["instrument"][6:] = 1
+    records["side"][7] = BarPrice.MID
+    with TapeWriter(tmp_path / "b.npy", HEADER) as writer:
+        for first in range(8):
+            writer.append(records[first : first + 1])
+    header = load(tmp_path / "b.npy").header
+    assert [entry.bar_price for entry in header.instruments] == ["ask", "mid"], "of several the first of the rule"
 
 
 def test_a_tape_that_is_not_finished_leaves_the_old_one_alone(tmp_path: Path) -> None:

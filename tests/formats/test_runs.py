@@ -5,15 +5,18 @@ May not live here: how a format is read.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import replay
 from replay import Strategy
 from replay.data import convert as data
+from replay.feeds.tape import load, sidecar_path
 
 Find = Callable[[str], Path]
 
@@ -117,3 +120,71 @@ def test_a_file_its_tape_and_its_parquet_give_one_digest(shared_data: Find, tmp_
         digests.append(result.digest)
         assert len(result.fills.to_dict()["price"]) > 100
     assert len(set(digests)) == 1
+
+
+class BuyFirst(Strategy):
+    """Buys one at the first bar."""
+
+    def on_start(self) -> None:
+        self.bars("EURUSD", "1m")
+        self.ordered = False
+
+    def on_bar(self, bar: Any) -> None:
+        if not self.ordered:
+            self.ordered = True
+            self.buy("EURUSD", 1)
+
+
+EURUSD = {"symbol": "EURUSD", "tick": "0.00001", "lot": "1", "quote": "USD", "price_decimals": 5, "size_decimals": 0}
+
+
+def histdata_bars(folder: Path) -> tuple[Path, dict[str, Any]]:
+    path = folder / "DAT_ASCII_EURUSD_M1_202401.csv"
+    path.write_text("".join(f"20240102 00{n:02d}00;1.10000;1.10020;1.09990;1.10010;0\n" for n in range(5)))
+    return path, {"decimals": ["5,0"]}
+
+
+def lean_quote_bars(folder: Path) -> tuple[Path, dict[str, Any]]:
+    path = folder / "forex" / "fxcm" / "minute" / "eurusd" / "20240102_quote.zip"
+    path.parent.mkdir(parents=True)
+    row = "1.1,1.1002,1.0999,1.1001,0,1.1001,1.1003,1.1,1.1002,0"
+    with zipfile.ZipFile(path, "w") as archive:
+        text = "".join(f"{n * 60_000},{row}\n" for n in range(5))
+        archive.writestr("20240102_eurusd_minute_quote.csv", text)
+    return path, {"options": {"quote_bars": "bars"}, "decimals": ["5,0"]}
+
+
+@pytest.mark.parametrize("source", [histdata_bars, lean_quote_bars])
+def test_bars_of_bids_on_a_tape_fill_though_the_run_file_says_nothing_of_them(
+    source: Callable[[Path], tuple[Path, dict[str, Any]]], tmp_path: Path
+) -> None:
+    path, how = source(tmp_path)
+    tape = tmp_path / "t.npy"
+    data.convert([path], tape, **how)
+    assert load(tape).header.instruments[0].bar_price == "bid"
+    assert "bars of bid" in str(data.info(tape))
+    run: dict[str, Any] = {
+        "instruments": EURUSD,
+        "cash": {"USD": "1000"},
+        "venue": [{"name": "venue", "sizes": "none"}],
+    }
+    fills = replay.backtest(BuyFirst, tape, **run).fills.to_dict()
+    assert fills["price"] == [pytest.approx(1.1)], "the open of the second bar of bids"
+    # The same through Parquet, through a table in memory, and from a file whose format says it.
+    data.convert([tape], tmp_path / "t.parquet")
+    held = load(tape).records.copy()
+    for feed in (tmp_path / "t.parquet", held):
+        assert replay.backtest(BuyFirst, feed, **run).fills.to_dict()["price"] == fills["price"]
+    options = {name: value for name, value in how.items() if name != "decimals"}
+    of_file = replay.backtest(
+        BuyFirst, path, feed_options={**options, "format": "lean" if "options" in how else "histdata"}, **run
+    )
+    assert of_file.fills.to_dict()["price"] == fills["price"]
+    # A tape that was written before this was noted reads as before: nothing fills, unless its entry says the price.
+    sidecar = sidecar_path(tape)
+    old = msgspec.json.decode(sidecar.read_bytes())
+    del old["instruments"][0]["bar_price"]
+    sidecar.write_bytes(msgspec.json.encode(old))
+    assert not len(replay.backtest(BuyFirst, tape, **run).fills)
+    said = replay.backtest(BuyFirst, tape, feed_options={"records": "bar", "price": "bid"}, **run)
+    assert said.fills.to_dict()["price"] == fills["price"]
