@@ -2,7 +2,7 @@
 //! May not live here: checks that the venue makes on arrival, or that need no state (they raise at the user's line).
 
 use crate::arith::{div_ceil, div_floor, pow10};
-use crate::exchange::{balance_unit, shares_balance, sold_from, Exchange};
+use crate::exchange::{shares_balance, sold_from, Exchange};
 use crate::ledger::Ledger;
 use crate::order::{Order, OrderRequest, Side};
 use crate::reason::Reason;
@@ -127,7 +127,7 @@ fn cash_suffices(exchange: &Exchange, told: &Ledger, request: &OrderRequest, pri
             sum.value + div_ceil(sum.fee_parts, pow10(RATE_DECIMALS)) <= told.cash[quote as usize]
         }
         Side::Sell => {
-            let in_balance = |index: u32, size: i64| size as i128 * balance_unit(setup, index);
+            let in_balance = |index: u32, size: i64| size as i128 * setup.balance_unit(index);
             let by_live_orders: i128 = reserving(exchange)
                 .filter(|order| {
                     order.request.side == Side::Sell

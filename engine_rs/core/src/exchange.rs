@@ -9,7 +9,7 @@ use crate::arith::{div_floor, pow10};
 use crate::counters::Counters;
 use crate::due::{Arrival, Queue};
 use crate::event::{Event, EventKind, ABSENT, FLAG_UNSIZED};
-use crate::fees::{FeeCurrency, FeeTotal};
+use crate::fees::{FeeCurrency, FeeTotal, Liquidity};
 use crate::ledger::{FillToBook, Ledger};
 use crate::lifecycle::{self, Happening};
 use crate::log::EventLog;
@@ -19,14 +19,6 @@ use crate::order_table::OrderTable;
 use crate::reason::Reason;
 use crate::setup::{AccountKind, Setup, Source};
 use crate::working::Working;
-
-/// Whether a fill made or took liquidity.
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Liquidity {
-    Maker = crate::event::LIQUIDITY_MAKER,
-    Taker = crate::event::LIQUIDITY_TAKER,
-}
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Exchange {
@@ -541,7 +533,7 @@ impl Exchange {
         let value = if index == instrument.quote {
             (price as i128 * size as i128 * instrument.factor).abs()
         } else {
-            size as i128 * balance_unit(&self.setup, request.instrument)
+            size as i128 * self.setup.balance_unit(request.instrument)
         };
         let currency = &self.setup.currencies[index as usize];
         let unit = pow10(currency.ledger_scale - currency.decimals);
@@ -702,7 +694,7 @@ impl Exchange {
 
 /// What a cash account has of an instrument to sell, raw, by the given ledger.
 pub fn sellable(setup: &Setup, ledger: &Ledger, instrument: u32) -> i128 {
-    div_floor(sold_from(setup, ledger, instrument), balance_unit(setup, instrument))
+    div_floor(sold_from(setup, ledger, instrument), setup.balance_unit(instrument))
 }
 
 /// The balance that selling an instrument draws on: that of its base coin, or of the instrument itself where it has none.
@@ -711,19 +703,10 @@ pub fn sellable(setup: &Setup, ledger: &Ledger, instrument: u32) -> i128 {
 pub fn sold_from(setup: &Setup, ledger: &Ledger, instrument: u32) -> i128 {
     let traded: i128 = (0..setup.instruments.len() as u32)
         .filter(|one| shares_balance(setup, *one, instrument))
-        .map(|one| ledger.net[one as usize] as i128 * balance_unit(setup, one))
+        .map(|one| ledger.net[one as usize] as i128 * setup.balance_unit(one))
         .sum();
     let opening = setup.instruments[instrument as usize].base;
     opening.map_or(0, |base| ledger.cash[base as usize]) + traded
-}
-
-/// What one raw size of an instrument is in the balance that it is sold from.
-pub fn balance_unit(setup: &Setup, instrument: u32) -> i128 {
-    let definition = &setup.instruments[instrument as usize];
-    match definition.base {
-        Some(base) => pow10(setup.currencies[base as usize].ledger_scale - definition.size_decimals),
-        None => 1,
-    }
 }
 
 /// Whether two instruments are sold from one balance.

@@ -4,7 +4,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::arith::{div_half_up, pow10};
-use crate::exchange::Liquidity;
+use crate::event::{LIQUIDITY_MAKER, LIQUIDITY_TAKER};
+
+/// Whether a fill made or took liquidity.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liquidity {
+    Maker = LIQUIDITY_MAKER,
+    Taker = LIQUIDITY_TAKER,
+}
 
 /// Decimals of fee rates.
 pub const RATE_DECIMALS: u32 = 10;

@@ -99,7 +99,7 @@ impl Ledger {
         } else {
             // The coins leave the position as if sold at the fill's price, and that pays the fee. Only whole raw sizes can
             // leave it: what is too much comes back as a balance of the coin.
-            let unit = crate::exchange::balance_unit(setup, fill.instrument);
+            let unit = setup.balance_unit(fill.instrument);
             let coins = narrow(div_ceil(fill.fee, unit)).expect("a fee is less than what it is taken from");
             given = self.positions[index].apply(-coins, fill.price, instrument.factor);
             self.net[fill.instrument as usize] -= coins;

@@ -559,6 +559,15 @@ fn digits(place: &str, text: &str) -> Result<(i64, u32), SetupError> {
 }
 
 impl Setup {
+    /// What one raw size of an instrument is in the balance that it is sold from.
+    pub fn balance_unit(&self, instrument: u32) -> i128 {
+        let definition = &self.instruments[instrument as usize];
+        match definition.base {
+            Some(base) => pow10(self.currencies[base as usize].ledger_scale - definition.size_decimals),
+            None => 1,
+        }
+    }
+
     /// Checks the text and turns it into integers.
     pub fn new(text: &SetupText) -> Result<Setup, SetupError> {
         let currency_index = |place: &str, name: &str| {

@@ -5,8 +5,7 @@ mod support;
 
 use proptest::prelude::*;
 use replay_core::event::EventKind;
-use replay_core::exchange::Liquidity;
-use replay_core::fees::{FeeCurrency, FeeRounding, FeeSchedule, FeeTotal};
+use replay_core::fees::{FeeCurrency, FeeRounding, FeeSchedule, FeeTotal, Liquidity};
 use replay_core::ledger::AccountKind as Account;
 use replay_core::setup::{CurrencyText, Setup, SetupText};
 use support::*;

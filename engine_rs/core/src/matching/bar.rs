@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use crate::arith::div_floor;
-use crate::exchange::{Exchange, Liquidity};
+use crate::exchange::Exchange;
+use crate::fees::Liquidity;
 use crate::market::UNSIZED;
 use crate::order::{Order, OrderType, Side, TimeInForce};
 use crate::record::Record;

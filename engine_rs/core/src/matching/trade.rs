@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::exchange::{Exchange, Liquidity};
+use crate::exchange::Exchange;
+use crate::fees::Liquidity;
 use crate::lifecycle::State;
 use crate::market::{slipped, UNSIZED};
 use crate::order::{Order, QueueAhead, Side, TimeInForce};
