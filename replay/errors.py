@@ -14,7 +14,7 @@ Nothing else belongs here: no formatting of tracebacks, no logging, no import of
     │   └── SessionLocked   another process runs the session
     └── ControlError     6  a running session cannot be reached, or does not answer in time
 
-Codes without an error: 0 done, 1 two runs differ, 130 interrupted.
+Codes without an error: 0 done, 1 two runs differ, 130 interrupted, 141 nobody read the output to its end.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ EXIT_HALT = 4
 EXIT_DISK = 5
 EXIT_CONTROL = 6
 EXIT_INTERRUPTED = 130
+EXIT_PIPE = 141
 
 
 class ReplayError(Exception):

@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 class LiveRun(Coroutine[Any, Any, "Result"]):
     """A run as the functions that end in `_async` give it; nothing happens until it is awaited or entered.
 
-    result = await run                     # runs to the end
+    Awaited, it runs to its end and gives the Result. Entered, it runs beside the block, and leaving the block stops it
+    in order; iterated there, it gives glances: the latest, a few times a second at most.
 
-    async with run:                        # runs beside the block; leaving the block stops it in order
-        async for update in run:           # glances: the latest, a few times a second at most
+    ```python
+    async with run:
+        async for update in run:
             print(update.time_ns, update.equity)
     result = run.result
+    ```
     """
 
     def __init__(self, start: Callable[[Glances | None], Coroutine[Any, Any, Result]], stop: Stop) -> None:

@@ -88,7 +88,8 @@ def open_plan(plan: Plan, mode: str, *, session: Session | None = None) -> Itera
     if live and session is None:
         raise UsageError(
             f"{mode} needs stored data, and {live[0].uri} is live",
-            remedy="use `replay paper` for live feeds, or record them first",
+            remedy="use `replay paper` for live feeds, or record them first"
+            + ("; with ?to=latest a topic is stored data" if live[0].uri.startswith("kafka:") else ""),
         )
     headers = [feed.header for feed in feeds]
     merged = merge(feeds)

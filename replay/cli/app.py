@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from replay.cli.failures import explain, explain_interruption, say
 from replay.cli.report_name import with_report_name
-from replay.errors import EXIT_DONE, EXIT_USAGE
+from replay.errors import EXIT_DONE, EXIT_PIPE, EXIT_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ def run(arguments: Sequence[str]) -> int:
         return explain_interruption(interruption)
     except BrokenPipeError:
         _close_quietly()
-        return EXIT_DONE
+        return EXIT_PIPE
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else EXIT_DONE
     except Exception as error:  # noqa: BLE001 (the last resort: explained, never swallowed)

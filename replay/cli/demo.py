@@ -97,7 +97,7 @@ def demo(
         _timed("replay", lambda progress: modes.play(config, speed="max", out=out / "replay", progress=progress)),
         _timed("paper", lambda progress: modes.paper(session_config, out / "session", progress=progress)),
     ]
-    print(runs[0].result.report())
+    print(runs[0].result.report(width=shutil.get_terminal_size().columns))
     print()
     for run in runs:
         print(f"{run.name:<10} {run.result.digest}  {run.seconds:5.1f} s")

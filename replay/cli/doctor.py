@@ -26,6 +26,7 @@ _PURPOSE = {
     "databento": "Databento DBN files",
     "talib": "TA-Lib's indicators",
     "compile": "compiled strategies",
+    "test": "tests of strategies",
 }
 
 

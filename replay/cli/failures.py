@@ -57,7 +57,7 @@ def explain_interruption(interruption: KeyboardInterrupt) -> int:
     frames = traceback.extract_tb(interruption.__traceback__)
     handler = next((frame for frame in reversed(frames) if _is_handler(frame)), None)
     where = f" in {handler.name} ({handler.filename}:{handler.lineno})" if handler is not None else ""
-    say(f"interrupted{where}; what was finished is kept and marked as partial")
+    say(f"interrupted{where}; a run that had begun is kept in its folder, marked as partial")
     return EXIT_INTERRUPTED
 
 

@@ -6,6 +6,7 @@ May not live here: how a statistic is computed or worded; the result has both.
 from __future__ import annotations
 
 import sys
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Literal
 
 from replay.cli.failures import say
@@ -30,9 +31,9 @@ def show(
         fact, _, remedy = nothing.partition("\n")
         say(fact, remedy=remedy)
         return EXIT_HALT
-    print(result.report(statistics=statistics), file=stream)
+    print(result.report(statistics=statistics, width=get_terminal_size().columns), file=stream)
     if result.folder is not None:
-        print(f"folder {result.folder}", file=stream)
+        print(_place(result.folder, result.interrupted), file=stream)
     if report is not None:
         from replay.report import subject_of, write_report
 
@@ -42,6 +43,13 @@ def show(
     if as_json:
         print(result.to_json().decode(), flush=True)
     return EXIT_INTERRUPTED if result.interrupted else EXIT_DONE
+
+
+def _place(folder: Path, interrupted: bool) -> str:
+    """Say where the run lies: of a session, the folder that all commands take."""
+    if not (folder.parent / "session.toml").exists():
+        return f"folder {folder}"
+    return f"session {folder.parent}" + (": started again, it goes on where it was" if interrupted else "")
 
 
 def _nothing_taken(result: Result) -> str | None:

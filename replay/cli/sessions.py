@@ -15,6 +15,7 @@ from replay.errors import EXIT_DONE
 
 BaseOption = Annotated[Path, Parameter(help="The folder that the sessions lie in.")]
 JsonFlag = Annotated[bool, Parameter(name="--json", help="Print JSON, for programs.", negative=(), show_default=False)]
+_LEFT = ("session", "tape until, UTC", "state")
 _DEFAULT_BASE = Path("sessions")
 
 
@@ -29,28 +30,19 @@ def list_sessions(base: BaseOption = _DEFAULT_BASE, /, *, json: JsonFlag = False
     if not found:
         print(f"no sessions in {base}")
         return EXIT_DONE
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title, side in (
-        ("session", "left"), ("state", "left"), ("records", "right"), ("events", "right"), ("tape until, UTC", "left"),
-        ("bytes", "right"),
-    ):  # fmt: skip
-        table.add_column(title, justify="right" if side == "right" else "left", no_wrap=title != "state")
+    rows = [("session", "records", "events", "tape until, UTC", "bytes", "state")]
     for entry in found:
-        row = entry.to_builtins()
         name = str(entry.folder.relative_to(base)) if entry.folder != base else str(base)
-        table.add_row(
-            name,
-            entry.state if entry.problem is None else f"{entry.state}: {entry.problem}",
-            f"{entry.records:,}",
-            f"{entry.events:,}",
-            (row["tape_time"] or "-")[:19],
-            f"{entry.size_bytes:,}",
-        )
-    Console().print(table)
+        tape_time = (entry.to_builtins()["tape_time"] or "-")[:19]
+        state = entry.state if entry.problem is None else f"{entry.state}: {entry.problem}"
+        rows.append((name, f"{entry.records:,}", f"{entry.events:,}", tape_time, f"{entry.size_bytes:,}", state))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:  # whole, however narrow the terminal is: a name that is cut cannot be used
+        cells = [
+            text.ljust(width) if title in _LEFT else text.rjust(width)
+            for text, width, title in zip(row, widths, rows[0], strict=True)
+        ]
+        print("  ".join(cells).rstrip())
     return EXIT_DONE
 
 

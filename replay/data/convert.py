@@ -59,7 +59,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         rate = self.written / self.seconds if self.seconds > 0 else 0.0
-        lines = [f"{self.path}: {self.written:,} records in {self.seconds:.1f} s ({rate / 1e6:.1f} M/s)"]
+        lines = [f"{self.path}: {self.written:,} records in {self.seconds:.1f} s ({_rate_text(rate)}/s)"]
         for entry in self.header.instruments:
             scales = f"{entry.price_decimals} and {entry.size_decimals} decimals of price and size"
             lines.append(f"  {entry.symbol}: {', '.join(entry.kinds) or 'nothing'}; {scales}")
@@ -71,6 +71,10 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
             kept = f" (in {self.dead_letters})" if self.dead_letters else ""
             lines.append(f"  dead: {count:,} rows, {reason}{kept}")
         return "\n".join(lines)
+
+
+def _rate_text(rate: float) -> str:
+    return f"{rate / 1e6:.1f} M" if rate >= 1e6 else f"{rate / 1e3:.1f} k"
 
 
 def convert(

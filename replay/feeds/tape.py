@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import re
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, BinaryIO, Literal, Self
@@ -27,6 +28,7 @@ BarPriceName = Literal["trade", "mid", "bid", "ask"]
 BAR_PRICES: tuple[BarPriceName, ...] = ("trade", "mid", "bid", "ask")
 """Of bars of several prices, those of the first of these fill."""
 
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _SIDECAR_SUFFIX = ".tape.json"
 _INSTRUMENTS_MAX = 1_000_000
 
@@ -312,6 +314,12 @@ def first_bar_price(sides: NDArray[Any]) -> BarPriceName | msgspec.UnsetType:
 def missing_file(path: Path) -> ConfigError:
     """Make the error for a file that is not there, naming the nearest one that is."""
     folder = path.parent
+    if _URI.match(str(path)):
+        return ConfigError(
+            "this is a URI, and a file is asked for",
+            place=str(path).replace(":/", "://", 1),
+            remedy="name a file; others are read as feeds of a run file: `replay data convert --run RUN.toml DST`",
+        )
     if path.is_dir():
         inside = sorted(entry.name for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
         some = ", ".join(inside[:10]) + (", .." if len(inside) > 10 else "")

@@ -276,14 +276,20 @@ class Result:
     # -- showing it
 
     @overload
-    def report(self, *, statistics: Literal["main", "all"] = "main") -> str: ...
+    def report(self, *, statistics: Literal["main", "all"] = "main", width: int | None = None) -> str: ...
 
     @overload
     def report(self, path: str | Path) -> Path: ...
 
-    def report(self, path: str | Path | None = None, *, statistics: Literal["main", "all"] = "main") -> str | Path:
+    def report(
+        self,
+        path: str | Path | None = None,
+        *,
+        statistics: Literal["main", "all"] = "main",
+        width: int | None = None,
+    ) -> str | Path:
         """Write the report as one HTML file and give its path; without a path give the statistics as lines of text,
-        the main ones, or all of them.
+        the main ones, or all of them; in one column where two do not fit into `width` characters.
 
         The page has prices with entries and exits, equity, drawdown, returns by month and day, the round trips, costs
         and statistics. Raises UsageError where the extra `report` is not installed or the file cannot be written.
@@ -291,7 +297,7 @@ class Result:
         if path is not None:
             written: Path = _reporting().write_result_report(self, path)
             return written
-        lines = [render(self.stats, self.currency, self._chart())]
+        lines = [render(self.stats, self.currency, self._chart(), width)]
         if statistics == "all":
             lines.append(f"\n{render_all(self.stats, self.undefined)}")
         lines += [f"\n{note}" for note in self.notes()]

@@ -204,8 +204,16 @@ _AGAINST = (
 )
 
 
-def render(values: Mapping[str, float | int | None], currency: str = "", equity: ArrayLike | None = None) -> str:
-    """Give the summary as lines for a terminal, with a small chart of the equity where one is given."""
+def render(
+    values: Mapping[str, float | int | None],
+    currency: str = "",
+    equity: ArrayLike | None = None,
+    width: int | None = None,
+) -> str:
+    """Give the summary as lines for a terminal, with a small chart of the equity where one is given.
+
+    width: of the terminal, in characters; where two columns do not fit into it there is one, and a smaller chart.
+    """
     lines = [f"{_time(values['start_ns'])} to {_time(values['end_ns'])} UTC ({_span(values)})"]
     start, end = (show(values[key], "money") for key in ("start_equity", "end_equity"))
     lines.append(f"Equity {start} -> {end} {currency}".rstrip())
@@ -213,8 +221,11 @@ def render(values: Mapping[str, float | int | None], currency: str = "", equity:
     left = [(label, show(values[key], kind)) for label, key, kind in _LEFT]
     right = [(label, _show_all(values, key, kind)) for label, key, kind in _RIGHT]
     widths = [max(len(cell) for _, cell in side) for side in (left, right)]
-    for (name_a, cell_a), (name_b, cell_b) in zip(left, right, strict=True):
-        lines.append(f"{name_a:<22} {cell_a:>{widths[0]}}     {name_b:<15} {cell_b:>{widths[1]}}")
+    if width is not None and width < 43 + sum(widths):
+        lines += [f"{name:<21} {cell:>{max(widths)}}" for name, cell in (*left, *right)]
+    else:
+        for (name_a, cell_a), (name_b, cell_b) in zip(left, right, strict=True):
+            lines.append(f"{name_a:<22} {cell_a:>{widths[0]}}     {name_b:<15} {cell_b:>{widths[1]}}")
     alone = {key: value for key, value in values.items() if key.startswith(BUY_AND_HOLD_PREFIX)}
     lines.append("")
     lines.append(_annualisation(values))
@@ -230,7 +241,8 @@ def render(values: Mapping[str, float | int | None], currency: str = "", equity:
         series = np.asarray(equity, dtype=np.float64)
         if len(series) > 1:
             labels = [show(float(extreme), "money") for extreme in (np.max(series), np.min(series))]
-            lines += ["", terminal_chart(series, labels=labels)]
+            room = 60 if width is None else min(60, max(8, width - 2 - max(map(len, labels))))
+            lines += ["", terminal_chart(series, room, labels=labels)]
     return "\n".join(lines)
 
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from replay.cli import main
+from replay.cli.app import run
+
 from .run_file import RUN_FILE, changed
 
 
@@ -140,3 +143,28 @@ def test_a_time_that_cannot_be_read_names_its_option(tmp_path: Path) -> None:
     done = replay("play", "--from", "yesterday", folder=tmp_path)
     assert done.returncode == 2
     assert "--from: 'yesterday' is not a time" in done.stderr
+
+
+def test_an_interruption_while_modules_are_loaded_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_arguments: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("replay.cli.app.run", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        main(["backtest"])
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "replay: interrupted\n"
+
+
+def test_a_verdict_that_nobody_read_is_no_success(tmp_path: Path) -> None:
+    assert run(["init", str(tmp_path / "my")]) == 0
+    tape = tmp_path / "my" / "data" / "demo-1m.csv"
+    command = [sys.executable, "-m", "replay", "data", "head", str(tape), "--symbol", "D", "--rows", "4000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141

@@ -254,6 +254,7 @@ RUNS = [
 ]
 
 DATA_FILES = [
+    Case("data info kafka://localhost:1/x", 2, ("kafka://localhost:1/x: this is a URI", "convert --run RUN.toml")),
     Case("data info", 2, ("nothing to describe", "replay data info FILE..")),
     Case("data info data/demo.csv", 2, ("there is no such file", "did you mean 'demo-1m.csv'?")),
     Case("data info data", 2, ("this is a folder, not a file", "demo-1m.csv")),

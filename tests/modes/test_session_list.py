@@ -90,6 +90,17 @@ def test_only_old_sessions_that_are_over_are_removed(base: Path, capsys: pytest.
     assert not by_name(base)
 
 
+def test_the_list_is_whole_however_narrow_the_terminal_is(
+    base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    assert main(["sessions", "list", str(base)]) == EXIT_DONE
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split()[:3] == ["session", "records", "events"] and len(rows) == 3
+    for row, name in zip(rows, ["closed", "deeper/down", "killed"], strict=True):
+        assert row.startswith(f"{name} ") and row.endswith(by_name(base)[Path(name).name].state)
+
+
 def test_list_and_show_print_json_for_programs(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sessions", "list", str(base), "--json"]) == EXIT_DONE
     listed: list[dict[str, Any]] = msgspec.json.decode(capsys.readouterr().out)

@@ -139,6 +139,18 @@ def test_the_text_says_how_it_is_annualised() -> None:
     assert max(len(line) for line in text.splitlines()) <= 100
 
 
+def test_a_narrow_terminal_gets_one_column_and_a_smaller_chart() -> None:
+    values, equity = summary(_figures()), [float(value) for value in range(100)]
+    wide = render(values, "USDT", equity)
+    assert render(values, "USDT", equity, 80) == wide
+    narrow = render(values, "USDT", equity, 40).splitlines()
+    table = narrow[3 : narrow.index("", 3)]
+    assert len(table) == 20
+    chart = narrow[-5:]
+    assert max(map(len, table + chart)) <= 40
+    assert all(line.split("   ")[0].strip() in wide for line in table)
+
+
 @pytest.mark.parametrize(
     ("nanoseconds", "text"),
     [

@@ -161,23 +161,23 @@ function fillTrades(trades) {
   const word = (name) => (row) => words[name][trades[name][row]] ?? "";
   const held = (row) => trades.exit_time[row] - trades.entry_time[row];
   const fine = [trades.entry_time, trades.exit_time].some((times) => times.some((micros) => micros % 1e6 !== 0));
-  const timeWidth = fine ? 200 : 152;
+  const timeWidth = fine ? 222 : 172;
   const moneyDigits = digitsFor(trades.net, 4, 2, 8);
   const money = (name) => (row) => number(trades[name][row], moneyDigits);
   const headings = [
-    { title: "#", width: 62, cell: (row) => number(row + 1, 0), sort: (row) => row },
+    { title: "#", width: 52, cell: (row) => number(row + 1, 0), sort: (row) => row },
     { title: "Instrument", width: 100, text: true, cell: word("symbol"), sort: word("symbol") },
     { title: "Strategy", width: 100, text: true, cell: word("strategy"), sort: word("strategy") },
     { title: "Side", width: 56, text: true, cell: word("side"), sort: word("side") },
     { title: "Entry (UTC)", width: timeWidth, text: true, cell: (row) => timeText(trades.entry_time[row]), sort: of("entry_time") },
     { title: "Exit (UTC)", width: timeWidth, text: true, cell: (row) => timeText(trades.exit_time[row]), sort: of("exit_time") },
-    { title: "Held", width: 92, cell: (row) => durationText(held(row)), sort: held },
-    { title: "Size", width: 80, cell: (row) => plain(trades.max_size[row]), sort: of("max_size") },
-    { title: "Entry price", width: 100, cell: (row) => plain(trades.entry_price[row]), sort: of("entry_price") },
-    { title: "Exit price", width: 100, cell: (row) => plain(trades.exit_price[row]), sort: of("exit_price") },
-    { title: "Gross", width: 92, cell: money("gross"), sort: of("gross"), sign: of("gross") },
-    { title: "Fees", width: 84, cell: money("fees"), sort: of("fees") },
-    { title: "Net", width: 92, cell: money("net"), sort: of("net"), sign: of("net") },
+    { title: "Held", width: 86, cell: (row) => durationText(held(row)), sort: held },
+    { title: "Size", width: 72, cell: (row) => plain(trades.max_size[row]), sort: of("max_size") },
+    { title: "Entry price", width: 90, cell: (row) => plain(trades.entry_price[row]), sort: of("entry_price") },
+    { title: "Exit price", width: 90, cell: (row) => plain(trades.exit_price[row]), sort: of("exit_price") },
+    { title: "Gross", width: 84, cell: money("gross"), sort: of("gross"), sign: of("gross") },
+    { title: "Fees", width: 72, cell: money("fees"), sort: of("fees") },
+    { title: "Net", width: 84, cell: money("net"), sort: of("net"), sign: of("net") },
     { title: "MAE", width: 72, cell: (row) => percent(trades.mae[row]), sort: of("mae") },
     { title: "MFE", width: 72, cell: (row) => percent(trades.mfe[row]), sort: of("mfe") },
     { title: "Fills", width: 52, cell: of("fills"), sort: of("fills") },
