@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from replay import showing
+
 __version__ = "0.1.0"
 
 _PUBLIC = {
@@ -86,6 +88,9 @@ if TYPE_CHECKING:
     from replay.views import Random as Random
     from replay.views import Series as Series
     from replay.views import Trade as Trade
+
+
+showing.shown_by(lambda: import_module("replay.report"))
 
 
 def __getattr__(name: str) -> Any:

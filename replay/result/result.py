@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from html import escape
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -41,6 +40,7 @@ from replay.result.projections import (
 )
 from replay.result.tables import Column, Table, TableWriter, replace_file
 from replay.result.trade_rows import TradeProjection
+from replay.showing import shower
 from replay.stats.chart import thin
 from replay.stats.drawdown import DrawdownTracker
 from replay.stats.exposure import ExposureTracker
@@ -295,8 +295,7 @@ class Result:
         and statistics. Raises UsageError where the extra `report` is not installed or the file cannot be written.
         """
         if path is not None:
-            written: Path = _reporting().write_result_report(self, path)
-            return written
+            return shower().write_result_report(self, path)
         lines = [render(self.stats, self.currency, self._chart(), width)]
         if statistics == "all":
             lines.append(f"\n{render_all(self.stats, self.undefined)}")
@@ -335,7 +334,7 @@ class Result:
 
         Raises UsageError where the extra `report` is not installed or the file cannot be written.
         """
-        return _reporting().draw_result(self, path)
+        return shower().draw_result(self, path)
 
     def __repr__(self) -> str:
         return f"{self.name}\n{self.report()}"
@@ -849,11 +848,6 @@ class _Spool(tempfile.SpooledTemporaryFile[bytes]):
 
 def _folder_sources(folder: Path) -> dict[str, Path]:
     return {**{name: folder / f"{name}.arrow" for name in SCHEMAS}, "events": folder / EVENTS_FILE}
-
-
-def _reporting() -> Any:
-    """Find what shows results: it reads a run's tape again, and so stands above this layer."""
-    return import_module("replay.report")
 
 
 def _guard_disk(step: Callable[[], Opened], place: str) -> Opened:
