@@ -85,8 +85,10 @@ class Stopwatch:
                 self.polls_ns.append(time.perf_counter_ns())
             return got
 
-        def timed_collect(box: Any, events: bytes, equity: bytes, position: int, arrived_ns: int = 0) -> None:
-            collect(box, events, equity, position, arrived_ns)
+        def timed_collect(
+            box: Any, events: bytes, equity: bytes, excursions: bytes, position: int, arrived_ns: int = 0
+        ) -> None:
+            collect(box, events, equity, excursions, position, arrived_ns)
             if events and self.polls_ns and arrived_ns >= self.polls_ns[0]:
                 # Between a getmany's return and the arrival of its batch no other one is begun.
                 returned_ns = self.polls_ns[bisect.bisect_right(self.polls_ns, arrived_ns) - 1]

@@ -137,6 +137,7 @@ def run_engine(strategy: Strategy, text: dict[str, Any], batches: NDArray[Any], 
         else:
             engine.run(batch)
         engine.take_events()
+        engine.take_excursions()
         engine.take_equity()
     engine.finish()
     return Ran(engine)

@@ -50,6 +50,11 @@ EQUITY: np.dtype[np.void] = np.dtype(
 )
 """One equity point: exact inside the engine, floats here; not covered by the digest."""
 
+EXCURSION: np.dtype[np.void] = np.dtype([("low", "<i8"), ("high", "<i8")])
+"""What a fill ends: the lowest and the highest mark since the fill before it of the same strategy in the same
+instrument, raw and doubled (a mid may end in a half); `ABSENT` where nothing was held or no mark came. There is one for
+each fill, in their order; not covered by the digest."""
+
 
 class EventKind(IntEnum):
     """What was decided."""

@@ -31,7 +31,7 @@ from replay.pipeline.outbox import Outbox, Sink
 from replay.pipeline.pacing import Pacer, PlayControls, Speed, TapePacer
 from replay.pipeline.pipeline import Pipeline, ProgressCall, Window
 from replay.pipeline.risk import RiskSwitches
-from replay.pipeline.sinks import EquityLog, EventLog, HeldFile
+from replay.pipeline.sinks import EquityLog, EventLog, ExcursionLog, HeldFile
 from replay.pipeline.snapshots import Files
 from replay.pipeline.stop import Stop, stop_on_signals
 from replay.recovery import SnapshotMisled
@@ -41,6 +41,7 @@ from replay.result.result import EVENTS_FILE, RESULT_FILE, Result, ResultBuilder
 from replay.running import Host, ResultSink, Run
 from replay.session import (
     EQUITY_FILE,
+    EXCURSIONS_FILE,
     MARKS_FILE,
     Session,
     read_manifest,
@@ -389,11 +390,12 @@ def _session_run(
     files = Files(
         EventLog(folder / EVENTS_FILE, keep=True, is_provisional=True, disk=disk),
         EquityLog(folder / EQUITY_FILE, keep=True, is_provisional=True, disk=disk),
+        ExcursionLog(folder / EXCURSIONS_FILE, keep=True, is_provisional=True, disk=disk),
         HeldFile(folder / MARKS_FILE, SAMPLE.itemsize, "series of marks", keep=True, is_provisional=True, disk=disk),
     )
     builder = _builder(opened, folder, keeps_events=False, on_marks=files.marks.put)
     observers = [ResultSink(builder), *_observers(opened, glances)]
-    sinks: list[Sink] = [files.events, files.equity, *observers, *plugged_sinks(opened, session, stop)]
+    sinks: list[Sink] = [*files.sinks, *observers, *plugged_sinks(opened, session, stop)]
     dead_letters = DeadLetterWriter(None)  # the session's file is opened where its journal says that it ends
     pipeline = _pipeline(opened, Outbox(sinks), builder, dead_letters, progress, stop)
     if opened.feed.live and opened.feed.receive_time == "stamp":

@@ -19,7 +19,7 @@ import numpy as np
 from replay.checksum import crc32
 from replay.disk import Disk
 from replay.errors import JournalError, ReplayError, StrategyError
-from replay.events import EVENT, EVENT_BYTES
+from replay.events import EVENT, EVENT_BYTES, EventKind
 from replay.health import RecoveryProgress
 from replay.pipeline.journal import UNKNOWN_SOURCES, Frame, JournalReader, segment_paths
 from replay.pipeline.outbox import Effects
@@ -166,8 +166,8 @@ class Recoverer:
                 f"prove it"
             )
         self.files.events.settle()
-        self.files.equity.settle(cut=True)
-        self.files.marks.settle(cut=True)
+        for file in (self.files.equity, self.files.excursions, self.files.marks):
+            file.settle(cut=True)
         self.builder.publish()
 
     # -- snapshots
@@ -206,6 +206,9 @@ class Recoverer:
         if events.held_events < facts.events or digest.hexdigest() != facts.digest:
             raise SnapshotUnusable(f"{events.path.name} does not hold the {facts.events} events before it")
         _check_held(self.files.equity, facts.equity)
+        _check_held(self.files.excursions, facts.excursions)
+        if facts.excursions.rows != facts.fills:
+            raise SnapshotUnusable(f"it stands on {facts.excursions.rows} excursions and {facts.fills} fills")
         _check_held(self.files.marks, facts.marks)
 
     def _restore_core(self, snapshot: Snapshot) -> None:
@@ -235,19 +238,21 @@ class Recoverer:
     def _hand_over(self, facts: Facts) -> None:
         """Give each sink what came before the snapshot, from the first event that it does not hold."""
         files = self.files
-        others = [sink for sink in self.pipeline.outbox.sinks if sink is not files.events and sink is not files.equity]
-        first = 0
+        others = [sink for sink in self.pipeline.outbox.sinks if sink not in files.sinks]
+        first = fills = 0
         for events in files.events.pieces(0, facts.events):
-            effects = Effects(first, events, b"")
+            limit = fills + int(np.count_nonzero(np.frombuffer(events, dtype=EVENT)["kind"] == EventKind.FILL))
+            effects = Effects(first, events, b"", files.excursions.held(fills, limit))
             for sink in others:
                 if getattr(sink, "next_event", 0) < effects.limit_event:
                     sink.write(effects)
-            first = effects.limit_event
+            first, fills = effects.limit_event, limit
         for points in files.equity.pieces(0, facts.equity.rows):
             for sink in others:
                 sink.write(Effects(first, b"", points))
         files.events.skip(facts.events)
         files.equity.skip(facts.equity.rows)
+        files.excursions.skip(facts.excursions.rows)
 
     # -- divergence
 

@@ -204,9 +204,7 @@ class Run:
         """A start that is refused leaves every file of the session as it was."""
         assert self.files is not None
         steps: list[Callable[[], object]] = [
-            self.files.events.discard,
-            self.files.equity.discard,
-            self.files.marks.discard,
+            *(file.discard for file in self.files.all),
             self.builder.discard,
             self.pipeline.outbox.close,
             self.dead_letters.close,
@@ -308,8 +306,8 @@ class ResultSink:
         self._builder = builder
 
     def write(self, effects: Effects) -> None:
-        """Take events and equity points."""
-        self._builder.add_events(effects.events)
+        """Take events with their excursions, and equity points."""
+        self._builder.add_events(effects.events, effects.excursions)
         self._builder.add_equity(effects.equity)
 
     def close(self) -> None:

@@ -8,7 +8,8 @@ May not live here: the loop that takes new records, and recovery; starting a ses
     control.sock    where it takes commands while it runs
     journal/        segments of frames: the tape, cursors, digests
     snapshots/      the last two snapshots: they make a start shorter, never different
-    events/         events.bin, equity.bin, marks.bin, result.json and the Arrow files: what the journal gives
+    events/         events.bin, equity.bin, excursions.bin, marks.bin, result.json and the Arrow files: what the
+                    journal gives
     dead-letters/   what is not on the tape
 """
 
@@ -49,6 +50,7 @@ SETUP_FILE = "setup.json"
 LOCK_FILE = "lock"
 EVENTS_FILE = "events.bin"
 EQUITY_FILE = "equity.bin"
+EXCURSIONS_FILE = "excursions.bin"
 MARKS_FILE = "marks.bin"
 
 FREE_SECTIONS = ("metrics", "log", "kafka", "sink", "control", "session", "stats")

@@ -15,12 +15,12 @@ from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 
-from replay.events import EQUITY, EVENT, EVENT_BYTES, EventKind
+from replay.events import EQUITY, EVENT, EVENT_BYTES, EXCURSION, EventKind
 from replay.pipeline.histogram import BATCH_SECONDS, Histogram
 
 
 class Effects(NamedTuple):
-    """What one or more batches decided: whole events and equity points, in order."""
+    """What one or more batches decided: whole events, equity points and excursions, in order."""
 
     first_event: int
     """Number of the first event in the event log, counted from 0 at the start of the run."""
@@ -28,11 +28,18 @@ class Effects(NamedTuple):
     """Events of 128 bytes, see replay.events."""
     equity: bytes
     """Equity points, see replay.events.EQUITY."""
+    excursions: bytes = b""
+    """One for each fill among the events, see replay.events.EXCURSION."""
 
     @property
     def limit_event(self) -> int:
         """Number of the event after the last."""
         return self.first_event + len(self.events) // EVENT_BYTES
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all of it."""
+        return len(self.events) + len(self.equity) + len(self.excursions)
 
 
 class Sink(Protocol):
@@ -129,7 +136,7 @@ class Outbox:
         """Events that no sink has seen yet."""
         return self.events - self.released_events
 
-    def collect(self, events: bytes, equity: bytes, position: int, arrived_ns: int = 0) -> None:
+    def collect(self, events: bytes, equity: bytes, excursions: bytes, position: int, arrived_ns: int = 0) -> None:
         """Take what a batch decided; sinks see it when the journal is durable up to `position`.
 
         arrived_ns: when the batch came in, by time.perf_counter_ns; 0 where nobody asks how long it took.
@@ -137,15 +144,19 @@ class Outbox:
         if not events and not equity:
             return
         assert len(events) % EVENT_BYTES == 0, f"{len(events)} bytes are not whole events"
-        effects = Effects(self.events, events, equity)
+        effects = Effects(self.events, events, equity, excursions)
         self._pending.append(_Waiting(position, effects, arrived_ns if events else 0))
-        self.pending_bytes += len(events) + len(equity)
+        self.pending_bytes += effects.size_bytes
         self.equity_points += len(equity) // EQUITY.itemsize
         if events:
             if arrived_ns:
                 self.decision_seconds.observe((time.perf_counter_ns() - arrived_ns) / 1e9)
             self.events = effects.limit_event
-            self.fills += int(np.count_nonzero(np.frombuffer(events, dtype=EVENT)["kind"] == EventKind.FILL))
+            fills = int(np.count_nonzero(np.frombuffer(events, dtype=EVENT)["kind"] == EventKind.FILL))
+            assert len(excursions) == fills * EXCURSION.itemsize, (
+                f"{fills} fills, {len(excursions)} bytes of excursions"
+            )
+            self.fills += fills
 
     def release(self, durable: int) -> None:
         """Hand over everything whose frame is durable, in order."""
@@ -155,7 +166,7 @@ class Outbox:
         if not ready:
             return
         effects = ready[0].effects if len(ready) == 1 else _joined([waiting.effects for waiting in ready])
-        self.pending_bytes -= len(effects.events) + len(effects.equity)
+        self.pending_bytes -= effects.size_bytes
         self.released_events = effects.limit_event
         for sink in self.sinks:
             sink.write(effects)
@@ -236,5 +247,5 @@ class Outbox:
 
 
 def _joined(parts: Sequence[Effects]) -> Effects:
-    events = b"".join([part.events for part in parts])
-    return Effects(parts[0].first_event, events, b"".join([part.equity for part in parts]))
+    columns = zip(*((part.events, part.equity, part.excursions) for part in parts), strict=True)
+    return Effects(parts[0].first_event, *(b"".join(column) for column in columns))

@@ -315,7 +315,9 @@ class Pipeline:
     def collect(self) -> None:
         """Take what the engine decided; without a journal the sinks see it at once."""
         position = 0 if self.journal is None else self.journal.appended
-        self.outbox.collect(self.engine.take_events(), self.engine.take_equity(), position, self._arrived_ns)
+        engine = self.engine
+        taken = engine.take_events(), engine.take_equity(), engine.take_excursions()
+        self.outbox.collect(*taken, position, self._arrived_ns)
         if self.journal is None and not self.is_recovering:
             self.outbox.release(0)
 

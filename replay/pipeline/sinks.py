@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay.disk import Disk, disk_error
-from replay.events import EQUITY, EVENT, EVENT_BYTES
+from replay.events import EQUITY, EVENT, EVENT_BYTES, EXCURSION
 from replay.pipeline.outbox import Effects
 
-__all__ = ["Collector", "EquityLog", "EventLog", "HeldFile", "is_torn_end"]
+__all__ = ["Collector", "EquityLog", "EventLog", "ExcursionLog", "HeldFile", "is_torn_end"]
 
 PIECE_BYTES = 1 << 20
 """How much of a file is read at once."""
@@ -237,6 +237,22 @@ class EquityLog(HeldFile):
     def write(self, effects: Effects) -> None:
         """Compare what the file already has, append what it has not."""
         self.put(effects.equity)
+
+
+class ExcursionLog(HeldFile):
+    """Writes the excursion of each fill to a file, so that a start at a snapshot has those from before it."""
+
+    name = "excursions"
+
+    def __init__(
+        self, path: Path, *, keep: bool = False, is_provisional: bool = False, disk: Disk | None = None
+    ) -> None:
+        """Open the file, as an event log is opened."""
+        super().__init__(path, EXCURSION.itemsize, self.name, keep=keep, is_provisional=is_provisional, disk=disk)
+
+    def write(self, effects: Effects) -> None:
+        """Compare what the file already has, append what it has not."""
+        self.put(effects.excursions)
 
 
 class Collector:

@@ -30,7 +30,7 @@ from replay.checksum import crc32
 from replay.disk import Disk
 from replay.pipeline.journal import Place
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"RPLYSNAP"
 HEADER = struct.Struct("<8sIIQ32sII")
 HEADER_BYTES = HEADER.size
@@ -78,6 +78,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cursor: str
     """That of the last frame before it."""
     equity: Held
+    excursions: Held
     marks: Held
     parts: dict[str, int]
     """Bytes of each part, in order."""

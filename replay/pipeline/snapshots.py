@@ -23,7 +23,7 @@ from replay.checksum import crc32
 from replay.disk import Disk
 from replay.measures import Measure
 from replay.pipeline.histogram import DISK_SECONDS, Histogram
-from replay.pipeline.sinks import EquityLog, EventLog, HeldFile
+from replay.pipeline.sinks import EquityLog, EventLog, ExcursionLog, HeldFile
 from replay.pipeline.snapshot_file import Facts, Held, write_snapshot
 from replay.strategy_state import REMEDY, UnsupportedState, find_problems, take_state
 
@@ -54,7 +54,18 @@ class Files:
 
     events: EventLog
     equity: EquityLog
+    excursions: ExcursionLog
     marks: HeldFile
+
+    @property
+    def all(self) -> tuple[HeldFile, ...]:
+        """Every one of them."""
+        return self.events, self.equity, self.excursions, self.marks
+
+    @property
+    def sinks(self) -> tuple[EventLog, EquityLog, ExcursionLog]:
+        """Those that the outbox writes, in this order."""
+        return self.events, self.equity, self.excursions
 
 
 @dataclass
@@ -237,6 +248,7 @@ class Snapshots:
             fills=pipeline.outbox.fills,
             cursor=pipeline.frame_cursor().decode(),
             equity=Held(0, 0),
+            excursions=Held(0, 0),
             marks=Held(0, 0),
             parts={},
         )
@@ -257,11 +269,12 @@ class Snapshots:
     def _write(self, taken: _Taken) -> int:
         """On the thread: make durable what the snapshot stands on, then write it."""
         started_ns = time.perf_counter_ns()
-        for file in (self._files.events, self._files.equity, self._files.marks):
+        for file in self._files.all:
             file.sync()
         facts = msgspec.structs.replace(
             taken.facts,
             equity=self._sum("equity", self._files.equity, taken.equity_points),
+            excursions=self._sum("excursions", self._files.excursions, taken.facts.fills),
             marks=self._sum("marks", self._files.marks, taken.mark_rows),
         )
         size_bytes = write_snapshot(self.folder, facts, taken.parts, self._disk)

@@ -76,7 +76,7 @@ def document_of(subject: Subject) -> Document:
         quotes = {row["symbol"]: row["quote"] for row in instruments if "quote" in row}
         document.head["costs"] = [row.to_builtins() for row in costs(fills, multipliers, quotes)]
     if trades is not None:
-        _add_trades(document, trades, series)
+        _add_trades(document, trades)
     if equity is not None:
         start = None if start_equity is None else float(start_equity)
         first_ns = None if start_ns is None else int(start_ns)
@@ -142,13 +142,13 @@ def _add_fills(document: Document, fills: Table) -> None:
     document.head["tables"]["fills"] = {"rows": len(fills), "words": words}
 
 
-def _add_trades(document: Document, trades: Table, series: list[PriceSeries]) -> None:
+def _add_trades(document: Document, trades: Table) -> None:
     columns = document.columns
     _add_times(document, "trades.entry_time", trades.integers("entry_time"))
     _add_times(document, "trades.exit_time", trades.integers("exit_time"))
     for name in ("entry_price", "exit_price", "max_size", "gross", "fees", "net"):
         columns[f"trades.{name}"] = _money(trades[name])
-    adverse, favourable = excursions(trades, series)
+    adverse, favourable = excursions(trades)
     columns["trades.mae"] = pack_floats(adverse, _RATIO_DECIMALS)
     columns["trades.mfe"] = pack_floats(favourable, _RATIO_DECIMALS)
     columns["trades.fills"] = pack_integers(trades.integers("fills"))

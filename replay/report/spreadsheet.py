@@ -82,7 +82,7 @@ def _trade_rows(subject: Subject) -> Iterator[Sequence[str]]:
     names = ("strategy", "symbol", "side", "entry_time", "exit_time", "entry_price", "exit_price", "max_size")
     yield (*names, "gross", "fees", "net", "currency", "fills", "first_order_id", "last_order_id", "mae", "mfe")
     trades = subject.result.trades
-    adverse, favourable = excursions(trades, subject.prices)
+    adverse, favourable = excursions(trades)
     excursion_texts = [[_plain(value) for value in np.round(one, 8).tolist()] for one in (adverse, favourable)]
     entries, exits = _times(trades, "entry_time"), _times(trades, "exit_time")
     table = trades.to_dict()

@@ -105,11 +105,14 @@ TRADES: tuple[Column, ...] = (
     real("entry_value"),
     integer("gross_raw"),
     integer("fees_raw"),
+    real("mae", is_newer=True),
+    real("mfe", is_newer=True),
 )
 """One row per round trip: from flat to flat, or to a flip. Prices are averages of the opening and of the closing fills.
 `entry_value` is the value of the opening fills, in `currency`; `fees` and `net` are absent where the fee is in a
 currency that the fill's price cannot value. The `_raw` columns are exact: in units of 10^-ledger_scale of the currency
-(null where they do not fit)."""
+(null where they do not fit). `mae` and `mfe` (maximum adverse and favourable excursion) are the worst and the best
+result before fees that it had while it was open, in `currency`: at most 0, and at least 0."""
 
 EQUITY_POINTS: tuple[Column, ...] = (
     time("time"),

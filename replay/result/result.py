@@ -417,6 +417,8 @@ class ResultBuilder:
         self._marks = MarkSampler(self._scales, self._closes.period if is_held else None)
         self._on_marks = on_marks
         self._pending_events: list[bytes] = []
+        self._pending_excursions: list[bytes] = []
+        self._has_excursions = True
         self._pending_event_bytes = 0
         self._pending_points: list[NDArray[Any]] = []
         self._pending_point_count = 0
@@ -432,14 +434,20 @@ class ResultBuilder:
 
     # -- what comes in
 
-    def add_events(self, data: bytes) -> None:
-        """Take events of `Engine.take_events()` in their order (n * 128 bytes)."""
+    def add_events(self, data: bytes, excursions: bytes | None = None) -> None:
+        """Take events of `Engine.take_events()` in their order (n * 128 bytes), and of `Engine.take_excursions()` those
+        of the fills among them; a run that is given none has no excursions of its round trips.
+        """
         if not data:
             return
         if self._events is not None:
             _guard_disk(lambda: self._write_events(data), self._place(EVENTS_FILE))
         self._event_count += len(data) // event_log.EVENT_BYTES
         self._pending_events.append(data)
+        if excursions is None:
+            self._has_excursions = False
+        else:
+            self._pending_excursions.append(excursions)
         self._pending_event_bytes += len(data)
         if self._pending_event_bytes >= _EVENT_BATCH_BYTES:
             self._project_events()
@@ -589,6 +597,8 @@ class ResultBuilder:
             entry_values=table["entry_value"],
             durations_ns=(table.integers("exit_time") - table.integers("entry_time")).astype(np.float64),
             is_long=(table["side"] == "long").astype(np.float64),
+            mae=table["mae"] if self._has_excursions else None,
+            mfe=table["mfe"] if self._has_excursions else None,
         )
 
     def finish(
@@ -708,7 +718,8 @@ class ResultBuilder:
         if not self._pending_events:
             return
         events = event_log.from_bytes(b"".join(self._pending_events))
-        self._pending_events, self._pending_event_bytes = [], 0
+        excursions = np.frombuffer(b"".join(self._pending_excursions), dtype=event_log.EXCURSION)
+        self._pending_events, self._pending_excursions, self._pending_event_bytes = [], [], 0
         self._orders.add(events["order_id"][events["kind"] != event_log.EventKind.POSTING])
         if self._projections is not None:
             for name, table in self._projections.add(events).items():
@@ -717,7 +728,7 @@ class ResultBuilder:
         if not len(fills):
             return
         self._fill_count += len(fills)
-        trades = self._trades.add(fills)
+        trades = self._trades.add(fills, excursions if self._has_excursions else None)
         self._writers["trades"].add(trades)
 
     def _project_equity(self) -> None:

@@ -54,6 +54,8 @@ class Column:
 
     name: str
     kind: ColumnKind
+    is_newer: bool = False
+    """Files written before the column came to be lack it: it is read as absent from them."""
 
 
 def integer(name: str) -> Column:
@@ -61,9 +63,9 @@ def integer(name: str) -> Column:
     return Column(name, ColumnKind.INTEGER)
 
 
-def real(name: str) -> Column:
-    """Describe a column of floating point numbers."""
-    return Column(name, ColumnKind.FLOAT)
+def real(name: str, *, is_newer: bool = False) -> Column:
+    """Describe a column of floating point numbers, one that older files lack if `is_newer`."""
+    return Column(name, ColumnKind.FLOAT, is_newer)
 
 
 def time(name: str) -> Column:
@@ -278,7 +280,7 @@ class Table:
             fields = [child.name for child in stream.get_schema().children]
         except (RuntimeError, ValueError) as error:
             raise DataError(f"not an Arrow IPC stream: {error}", place=place) from error
-        missing = [column.name for column in columns if column.name not in fields]
+        missing = [column.name for column in columns if column.name not in fields and not column.is_newer]
         if missing:
             raise DataError(f"the {name} table lacks {', '.join(missing)}", place=place)
         while True:
@@ -535,8 +537,9 @@ def _spell(words: Sequence[bytes], lengths: NDArray[np.int64], codes: NDArray[np
 
 def _from_arrow(name: str, columns: Sequence[Column], fields: Sequence[str], batch: Any) -> Table:
     places = {field: place for place, field in enumerate(fields)}
-    values = {c.name: _column_from_arrow(c.kind, batch.child(places[c.name])) for c in columns}
-    return Table(name, columns, values)
+    values = {c.name: _column_from_arrow(c.kind, batch.child(places[c.name])) for c in columns if c.name in places}
+    absent = {c.name: np.full(int(batch.length), np.nan) for c in columns if c.name not in places}
+    return Table(name, columns, values | absent)
 
 
 def _column_from_arrow(kind: ColumnKind, array: Any) -> Values:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.events import ABSENT
 from replay.records import Side
 from replay.result.positions import half_even
 from replay.result.projections import TRADES, RunScales, ValueScale
@@ -27,8 +28,11 @@ class TradeProjection:
         self._scales = scales
         self._holdings: dict[tuple[int, int], _Holding] = {}
 
-    def add(self, fills: NDArray[Any]) -> Table:
-        """Take fill events in order; give the round trips that they end, as they ended."""
+    def add(self, fills: NDArray[Any], excursions: NDArray[Any] | None = None) -> Table:
+        """Take fill events in order; give the round trips that they end, as they ended.
+
+        `excursions` has that of each fill (replay.events.EXCURSION); without it a position's round trips have none.
+        """
         key = fills["strategy"].astype(np.int64) * len(self._scales.instruments) + fills["instrument"]
         ended: list[tuple[int, tuple[Any, ...]]] = []
         for code in np.unique(key).tolist():
@@ -38,7 +42,8 @@ class TradeProjection:
             if holding is None:
                 holding = _Holding(self._scales, strategy, instrument)
                 self._holdings[strategy, instrument] = holding
-            ended += [(int(rows[at]), trade) for at, trade in holding.add(fills[rows])]
+            own = None if excursions is None else excursions[rows]
+            ended += [(int(rows[at]), trade) for at, trade in holding.add(fills[rows], own)]
         ended.sort(key=lambda one: one[0])
         return self._table([trade for _, trade in ended])
 
@@ -78,7 +83,10 @@ class TradeProjection:
 
 @dataclass(slots=True)
 class _Sums:
-    """What an open round trip came to so far; values are raw price x raw size."""
+    """What an open round trip came to so far; values are raw price x raw size.
+
+    `worst` and `best` are the lowest and the highest result before fees that it had so far, doubled.
+    """
 
     entry_time: int
     first_order_id: int
@@ -90,6 +98,14 @@ class _Sums:
     exit_value: int
     fees: int
     fills: int
+    worst: int
+    best: int
+
+    @property
+    def result(self) -> int:
+        """What came in, less what went out: the result before fees once nothing is held, and at a price of 0 before."""
+        went_up = self.exit_value - self.entry_value
+        return went_up if self.is_long else -went_up
 
 
 class _Holding:
@@ -105,9 +121,11 @@ class _Holding:
         self._size_unit = 10 ** scales.instruments[instrument].size_decimals
         self._quantity = 0
         self._open: _Sums | None = None
+        self._has_excursions = True
 
-    def add(self, fills: NDArray[Any]) -> list[tuple[int, tuple[Any, ...]]]:
+    def add(self, fills: NDArray[Any], excursions: NDArray[Any] | None) -> list[tuple[int, tuple[Any, ...]]]:
         """Take fills in order; give each trade that they end with the place of the fill that ended it."""
+        self._has_excursions &= excursions is not None
         valued = self.value.fees(fills)
         known_limit = valued.index(None) if None in valued else len(valued)
         known_limit = known_limit if self.is_known else 0
@@ -115,11 +133,12 @@ class _Holding:
         self.is_known = known_limit == len(valued)
         self.fees += sum(fees)
         parts = _Parts(fills, fees, self._quantity, self.value.all_given(fills))
+        worst, best = parts.extremes(0 if self._open is None else self._open.result, excursions)
         self.traded += parts.traded
         self._quantity = parts.quantity
         ended = []
         times, order_ids = fills["venue_time"].tolist(), fills["order_id"].tolist()
-        for at, sums in parts.segments():
+        for at, sums in parts.segments(worst, best):
             whole = sums if self._open is None else _joined(self._open, sums)
             self._open = None
             if at is None:
@@ -131,8 +150,8 @@ class _Holding:
     def _row(self, sums: _Sums, exit_time: int, last_order_id: int, is_known: bool) -> tuple[Any, ...]:
         """Give one row of TRADES, words as indices."""
         value = self.value
-        went_up = (sums.exit_value - sums.entry_value) * value.factor
-        gross = went_up if sums.is_long else -went_up
+        gross = sums.result * value.factor
+        worst, best = (extreme * value.factor / (2 * value.unit) for extreme in (sums.worst, sums.best))
         return (
             self.strategy,
             self.instrument,
@@ -152,6 +171,8 @@ class _Holding:
             abs(sums.entry_value) * value.factor / value.unit,
             value.raw(gross),
             value.raw(sums.fees) if is_known else ABSENT_INTEGER,
+            worst if self._has_excursions else np.nan,
+            best if self._has_excursions else np.nan,
         )
 
 
@@ -185,6 +206,9 @@ class _Parts:
         self._size = np.where(is_first, closing[self._fill], opened)
         self._is_closing = opposes[self._fill] & ~is_second
         self._after = np.where(is_first, 0, after[self._fill])
+        self._before = np.where(is_second, 0, before[self._fill])
+        ends = np.flatnonzero(self._after == 0)
+        self._starts = np.concatenate(([0], ends + 1))[: len(ends) + bool(self._after[-1])]
         self._fees = _shared(fees, is_flip, closing.tolist(), size.tolist())
         self._is_buy = signed[self._fill] > 0
         self._counts = np.where(is_given, 0, 1)[self._fill]
@@ -192,11 +216,41 @@ class _Parts:
         kind: Any = np.int64 if self.traded < _SAFE_INT64 else object
         self._value = price[self._fill].astype(kind) * self._size.astype(kind)
 
-    def segments(self) -> list[tuple[int | None, _Sums]]:
-        """Give the sums of each round trip and the place of the fill that ended it, None for one that is open."""
-        ends = np.flatnonzero(self._after == 0)
-        starts = np.concatenate(([0], ends + 1))
-        starts = starts[starts < len(self._after)]
+    def extremes(self, so_far: int, excursions: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Give, for each part, the worst and the best result before fees of its round trip since the part before.
+
+        They are doubled. At a price, that is what came in, less what went out, plus the open quantity at the price:
+        exact, whatever the average cost was. The part's own price counts, and the marks that its fill ends. `so_far` is
+        what came in less what went out of the round trip that was open.
+        """
+        at = self._row[self._fill]
+        lowest = highest = 2 * self._fills["last_price"][at]
+        if excursions is not None:
+            is_first = np.concatenate(([True], at[1:] != at[:-1]))
+            low, high = excursions["low"][at], excursions["high"][at]
+            is_noted = is_first & (self._before != 0) & (low != ABSENT)
+            lowest = np.where(is_noted, np.minimum(low, lowest), lowest)
+            highest = np.where(is_noted, np.maximum(high, highest), highest)
+        farthest = max(float(np.max(np.abs(prices))) for prices in (lowest, highest))
+        most = float(np.max(np.abs(self._before)))
+        bound = 2.0 * (abs(so_far) + 2.0 * self.traded) + farthest * most
+        kind: Any = np.int64 if bound < _SAFE_INT64 else object
+        paid = np.where(self._is_buy, self._value, -self._value).astype(kind)
+        paid_before = np.cumsum(paid) - paid
+        lengths = np.diff(np.append(self._starts, len(at)))
+        base = paid_before[self._starts]
+        base[0] += so_far
+        result = 2 * (np.repeat(base, lengths) - paid_before)
+        before = self._before.astype(kind)
+        at_lowest, at_highest = result + before * lowest.astype(kind), result + before * highest.astype(kind)
+        return np.minimum(at_lowest, at_highest), np.maximum(at_lowest, at_highest)
+
+    def segments(self, worst: NDArray[Any], best: NDArray[Any]) -> list[tuple[int | None, _Sums]]:
+        """Give the sums of each round trip and the place of the fill that ended it, None for one that is open.
+
+        `worst` and `best` are those of `extremes`.
+        """
+        starts, ends = self._starts, np.flatnonzero(self._after == 0)
         fees: Any = np.array(self._fees, dtype=np.int64 if sum(map(abs, self._fees)) < _SAFE_INT64 else object)
         nothing = np.zeros_like(self._value)
         columns = (
@@ -210,6 +264,8 @@ class _Parts:
             np.add.reduceat(np.where(self._is_closing, self._value, nothing), starts),
             np.add.reduceat(fees, starts),
             np.add.reduceat(self._counts, starts),
+            np.minimum.reduceat(worst, starts),
+            np.maximum.reduceat(best, starts),
         )
         sums = [_Sums(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
         ended: list[int | None] = list(self._row[self._fill[ends]].tolist())
@@ -242,4 +298,6 @@ def _joined(earlier: _Sums, later: _Sums) -> _Sums:
         exit_value=earlier.exit_value + later.exit_value,
         fees=earlier.fees + later.fees,
         fills=earlier.fills + later.fills,
+        worst=min(earlier.worst, later.worst),
+        best=max(earlier.best, later.best),
     )

@@ -366,7 +366,7 @@ def average_adverse_excursion(mae: Series) -> float:
 
     Source: J. Sweeney, Maximum Adverse Excursion (1997).
     """
-    return float(np.mean(some(mae, "excursions")))
+    return float(np.mean(some(mae, "trades")))
 
 
 @statistic("money", "trade_mfe")
@@ -375,7 +375,7 @@ def average_favourable_excursion(mfe: Series) -> float:
 
     Source: J. Sweeney, Maximum Adverse Excursion (1997).
     """
-    return float(np.mean(some(mfe, "excursions")))
+    return float(np.mean(some(mfe, "trades")))
 
 
 @statistic("ratio", "trade_mfe", "trade_mae")
@@ -384,8 +384,8 @@ def edge_ratio(mfe: Series, mae: Series) -> float:
 
     Source: C. Faith, Way of the Turtle (2007), E-ratio without its volatility adjustment.
     """
-    adverse = -float(np.mean(some(mae, "excursions")))
-    return ratio(float(np.mean(some(mfe, "excursions"))), adverse, "no trade was ever at a loss")
+    adverse = -float(np.mean(some(mae, "trades")))
+    return ratio(float(np.mean(some(mfe, "trades"))), adverse, "no trade was ever at a loss")
 
 
 @statistic("percent", "trade_gross", "trade_mfe")
@@ -396,5 +396,5 @@ def captured_excursion(gross: Series, mfe: Series) -> float:
     """
     results, best = floats(gross), floats(mfe)
     both = ~np.isnan(results) & ~np.isnan(best)
-    some(best[both], "excursions")
+    some(best[both], "trades")
     return ratio(float(np.sum(results[both])), float(np.sum(best[both])), "no trade was ever at a gain")

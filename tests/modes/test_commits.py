@@ -64,7 +64,7 @@ class Session:
     def take(self, *, events: int = 0) -> None:
         """Journal a frame that decides so many events."""
         position = self.journal.append(0, np.zeros(0, dtype=np.uint8), b"{}", EMPTY_DIGEST)
-        self.outbox.collect(np.zeros(events, dtype=EVENT).tobytes(), b"", position)
+        self.outbox.collect(np.zeros(events, dtype=EVENT).tobytes(), b"", b"", position)
 
 
 @pytest.fixture

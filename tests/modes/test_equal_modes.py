@@ -32,18 +32,28 @@ def expected() -> Result:
 
 
 @pytest.mark.parametrize("sizes", [[1], [7, 1, 64], [997], [ROWS]])
-def test_batch_sizes_never_change_the_digest(expected: Result, sizes: list[int]) -> None:
-    assert replay.backtest(Busy, CutFeed(market(ROWS), sizes), **SETTINGS).digest == expected.digest
+def test_batch_sizes_never_change_the_digest_nor_the_round_trips(expected: Result, sizes: list[int]) -> None:
+    same_result(expected, replay.backtest(Busy, CutFeed(market(ROWS), sizes), **SETTINGS))
+
+
+def same_result(expected: Result, other: Result) -> None:
+    """Compare digest, round trips with their excursions, and what the statistics make of them."""
+    assert other.digest == expected.digest
+    trades = other.trades.to_dict()
+    assert trades == expected.trades.to_dict() and other.stats == expected.stats
+    assert len(trades["mae"]) > 15 and None not in trades["mae"] + trades["mfe"]
+    assert min(trades["mae"]) < 0 < max(trades["mfe"])
+    assert other.stats["edge_ratio"] is not None
 
 
 def test_replay_at_top_speed_equals_backtest(expected: Result) -> None:
-    assert replay.play(Busy, CutFeed(market(ROWS), [333]), speed="max", **SETTINGS).digest == expected.digest
+    same_result(expected, replay.play(Busy, CutFeed(market(ROWS), [333]), speed="max", **SETTINGS))
 
 
 def test_paper_from_a_tape_equals_backtest(expected: Result, tmp_path: Path) -> None:
     feed = CutFeed(market(ROWS), [333, 5])
     result = replay.paper(Busy, feed, session=tmp_path / "s", metrics={"port": 0}, **SETTINGS)
-    assert result.digest == expected.digest
+    same_result(expected, result)
     assert not result.interrupted
 
 

@@ -36,9 +36,10 @@ def some_events(count: int, first: int = 0, kind: EventKind = EventKind.NEW) -> 
 def test_effects_wait_for_their_frame_and_come_in_order() -> None:
     seen = Collector()
     outbox = Outbox([seen])
-    outbox.collect(some_events(2), b"", 100)
-    outbox.collect(some_events(3, 2, EventKind.FILL), np.zeros(1, dtype=EQUITY).tobytes(), 200)
-    outbox.collect(b"", b"", 250)
+    outbox.collect(some_events(2), b"", b"", 100)
+    fills, excursions = some_events(3, 2, EventKind.FILL), np.arange(6).tobytes()
+    outbox.collect(fills, np.zeros(1, dtype=EQUITY).tobytes(), excursions, 200)
+    outbox.collect(b"", b"", b"", 250)
     outbox.release(99)
     assert len(seen.events) == 0
     assert outbox.pending_events == 5
@@ -53,7 +54,7 @@ def test_effects_wait_for_their_frame_and_come_in_order() -> None:
 def test_callbacks_get_arrays() -> None:
     seen: list[int] = []
     outbox = Outbox([Collector(lambda events: seen.extend(events["order_id"].tolist()))])
-    outbox.collect(some_events(3), b"", 0)
+    outbox.collect(some_events(3), b"", b"", 0)
     outbox.release(0)
     assert seen == [0, 1, 2]
 

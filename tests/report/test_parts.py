@@ -10,10 +10,9 @@ import pytest
 from replay.report.calendar import daily_returns, monthly_returns
 from replay.report.costs import costs
 from replay.report.excursions import excursions
-from replay.report.prices import PriceSeries
 from replay.report.roles import ENTRY, EXIT, FLIP, roles
 from replay.result.projections import EQUITY_POINTS, FILLS, TRADES
-from replay.result.tables import ColumnKind, Table, real
+from replay.result.tables import ColumnKind, Table
 from replay.units import parse_time
 
 
@@ -31,68 +30,13 @@ def trade(side: str, entry: tuple[int, float], leave: tuple[int, float], symbol:
     }  # fmt: skip
 
 
-def ints(*values: int) -> Any:
-    return np.array(values, dtype=np.int64)
-
-
-SERIES = PriceSeries("X", 1, ints(10, 20, 30, 40, 50), ints(1000, 1100, 950, 1020, 1300))
-
-
-def test_excursions_are_the_extremes_between_entry_and_exit() -> None:
-    trades = table(
-        "trades", TRADES, [trade("long", (10, 100.0), (40, 102.0)), trade("short", (10, 100.0), (40, 102.0))]
-    )
-    adverse, favourable = excursions(trades, [SERIES])
-    assert adverse == pytest.approx([-0.05, -0.10]) and favourable == pytest.approx([0.10, 0.05])
-
-
-def test_the_prices_of_entry_and_exit_count() -> None:
-    trades = table("trades", TRADES, [trade("long", (41, 102.0), (49, 99.0)), trade("long", (41, 102.0), (49, 104.0))])
-    adverse, favourable = excursions(trades, [SERIES])
-    assert adverse == pytest.approx([99 / 102 - 1, 0.0]) and favourable == pytest.approx([0.0, 104 / 102 - 1])
-
-
-def test_of_bars_the_high_and_the_low_count_once_the_entry_is_past() -> None:
-    series = PriceSeries(
-        "X", 0, ints(10, 20, 30), ints(100, 100, 100), ints(100, 100, 100), ints(190, 120, 110), ints(1, 95, 90)
-    )
-    trades = table("trades", TRADES, [trade("long", (10, 100.0), (30, 100.0))])
-    adverse, favourable = excursions(trades, [series])
-    assert adverse == pytest.approx([-0.10]) and favourable == pytest.approx([0.20])
-
-
-def test_excursions_that_the_run_noted_itself_are_taken_from_its_table() -> None:
-    row = {**trade("long", (10, 100.0), (40, 102.0)), "entry_value": 200.0, "mae": -3.0, "mfe": 5.0}
-    columns = [column for column in TRADES if column.name not in ("mae", "mfe")]
-    trades = table("trades", [*columns, real("mae"), real("mfe")], [row])
-    adverse, favourable = excursions(trades, [])
-    assert adverse == pytest.approx([-0.015]) and favourable == pytest.approx([0.025])
-
-
-def test_without_a_price_series_an_excursion_is_not_known() -> None:
-    trades = table("trades", TRADES, [trade("long", (10, 100.0), (30, 100.0), "Y")])
-    adverse, favourable = excursions(trades, [SERIES])
-    assert np.isnan(adverse).all() and np.isnan(favourable).all()
-
-
-def test_excursions_agree_with_a_plain_search() -> None:
-    rng = np.random.default_rng(1)
-    series = PriceSeries("X", 0, np.sort(rng.integers(0, 5_000, 800)), rng.integers(50, 150, 800))
-    begins = np.sort(rng.integers(0, 4_900, 60))
-    rows = [
-        trade(
-            str(rng.choice(["long", "short"])),
-            (int(b), float(rng.integers(60, 140))),
-            (int(b + rng.integers(0, 90)), 100.0),
-        )
-        for b in begins
-    ]
-    adverse, favourable = excursions(table("trades", TRADES, rows), [series])
-    for row, low, high in zip(rows, adverse, favourable, strict=True):
-        inside = (series.time_ns > row["entry_time"]) & (series.time_ns <= row["exit_time"])
-        moves = np.append(series.price[inside], [100.0, row["entry_price"]]) / row["entry_price"] - 1
-        moves = moves if row["side"] == "long" else -moves
-        assert (low, high) == pytest.approx((moves.min(), moves.max()))
+def test_excursions_are_shares_of_what_the_opening_fills_were_worth() -> None:
+    long = {**trade("long", (10, 100.0), (40, 102.0)), "entry_value": 200.0, "mae": -3.0, "mfe": 5.0}
+    free = {**trade("long", (10, 0.0), (40, 1.0)), "entry_value": 0.0, "mae": 0.0, "mfe": 1.0}
+    older = {**trade("short", (10, 100.0), (40, 102.0)), "entry_value": 200.0, "mae": np.nan, "mfe": np.nan}
+    adverse, favourable = excursions(table("trades", TRADES, [long, free, older]))
+    assert adverse == pytest.approx([-0.015, np.nan, np.nan], nan_ok=True)
+    assert favourable == pytest.approx([0.025, np.nan, np.nan], nan_ok=True)
 
 
 def equity(*points: tuple[str, float]) -> Table:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +24,8 @@ from replay.strategies.breakout import Breakout
 from replay.strategies.mean_reversion import MeanReversion
 from replay.strategies.sma_cross import SmaCross
 from replay.strategy import Strategy
+
+from .excursion_search import Filled, search
 
 START = 1_700_000_000_000_000_000
 BATCH = 20_000
@@ -102,15 +106,17 @@ def _market(count: int, seed: int = 3) -> Any:
     return records
 
 
-def _run(setup: bytes, strategies: list[Strategy], records: Any) -> tuple[Result, dict[str, Any], bytes]:
+def _run(
+    setup: bytes, strategies: list[Strategy], records: Any, batch: int = BATCH
+) -> tuple[Result, dict[str, Any], bytes]:
     engine = Engine(setup, strategies)
     builder = ResultBuilder(setup, engine.ledger_scales(), name="example")
     log = []
-    for start in range(0, len(records), BATCH):
-        part = records[start : start + BATCH]
+    for start in range(0, len(records), batch):
+        part = records[start : start + batch]
         engine.run(as_bytes(part).data)
         log.append(engine.take_events())
-        builder.add_events(log[-1])
+        builder.add_events(log[-1], engine.take_excursions())
         builder.add_equity(engine.take_equity())
         builder.add_records(part)
     engine.finish()
@@ -183,6 +189,92 @@ def test_trades_and_open_positions_make_up_the_whole_result() -> None:
     gross = result.stats["gross_pnl"]
     assert gross is not None and gross == pytest.approx(realised + last_trips, abs=1e-6)
     assert abs(closed - realised) < abs(realised) + 1e5
+
+
+def _marks_of_quotes(records: Any, instrument: int) -> list[tuple[int, Fraction]]:
+    """Give the number of each record that makes a mark, and that mark."""
+    rows = np.flatnonzero((records["instrument"] == instrument) & (records["kind"] == Kind.QUOTE))
+    doubled = (records["a"][rows] + records["b"][rows]).tolist()
+    return [(row, Fraction(mark, 200)) for row, mark in zip(rows.tolist(), doubled, strict=True)]
+
+
+def _prices_of_bars(records: Any, instrument: int) -> list[tuple[int, Fraction]]:
+    rows = np.flatnonzero(records["instrument"] == instrument).tolist()
+    return [(row, Fraction(int(records[name][row]), 100)) for row in rows for name in "abcd"]
+
+
+def _searched(
+    result: Result, strategy: str, symbol: str, prices: list[tuple[int, Fraction]]
+) -> list[tuple[float, float]]:
+    """Find the excursions of a position from its fills and every price of the tape.
+
+    A fill comes before what its record brings: orders that arrive between records, and those that a record fills.
+    """
+    fills = result.fills
+    at = np.flatnonzero((fills["strategy"] == strategy) & (fills["symbol"] == symbol))
+    numbers = [row for row, _ in prices]
+    walked, before = [], 0
+    for row in at.tolist():
+        limit = bisect_left(numbers, fills["tape_seq"][row])
+        between = [price for _, price in prices[before:limit]]
+        price, size = Fraction(int(fills["price_raw"][row]), 100), Fraction(int(fills["size_raw"][row]), 10**5)
+        walked.append(Filled(fills["side"][row] == "buy", price, size, between))
+        before = limit
+    return [(float(worst), float(best)) for worst, best in search(walked)]
+
+
+def _noted(result: Result, strategy: str, symbol: str) -> list[tuple[float, float]]:
+    trades = result.trades
+    at = (trades["strategy"] == strategy) & (trades["symbol"] == symbol)
+    return list(zip(trades["mae"][at].tolist(), trades["mfe"][at].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("batch", [BATCH, 7])
+def test_excursions_are_those_that_a_search_of_the_whole_tape_finds(batch: int) -> None:
+    setup, records = _setup(["one", "two"]), _market(20_000, seed=5)
+    result, _, _ = _run(setup, [Restless(), Restless()], records, batch)
+    assert len(result.trades) > 60 and np.any(result.trades["fills"] > 3)
+    for instrument, symbol in enumerate(("BTCUSDT", "ETHUSDT")):
+        prices = _marks_of_quotes(records, instrument)
+        for strategy in ("one", "two"):
+            assert _noted(result, strategy, symbol) == _searched(result, strategy, symbol, prices)
+    for name in ("average_adverse_excursion", "average_favourable_excursion", "edge_ratio", "captured_excursion"):
+        assert result.stats[name] is not None and name not in result.undefined
+
+
+class AtOpens(Strategy):
+    """Trades with market orders only: on bars they fill at the next open."""
+
+    def on_bar(self, bar: Any) -> None:
+        """Now and then buy, sell or close."""
+        draw = self.rng.random()
+        if draw < 0.1:
+            self.close(bar.symbol)
+        elif draw < 0.4:
+            side = self.buy if self.rng.random() < 0.5 else self.sell
+            side(bar.symbol, 1 + round(3 * self.rng.random()))
+
+
+def test_on_bars_the_low_and_the_high_of_every_whole_bar_count() -> None:
+    setup = json.loads(_setup(["one", "two"]))
+    for row in setup["instruments"]:
+        row |= {"source": "bar", "bar_length": 0, "kinds": ["bar"]}
+    for venue in setup["venues"]:
+        venue["latency_ns"] = dict.fromkeys(venue["latency_ns"], 0)
+    random, records = np.random.default_rng(8), empty(4_000)
+    records["instrument"] = np.arange(len(records)) % 2
+    records["kind"], records["e"] = Kind.BAR, 10**9
+    records["ts_event"] = records["ts_recv"] = START + (np.arange(len(records)) // 2) * 60_000_000_000
+    around = 600_000 + random.integers(-500, 500, (2, len(records)))
+    records["a"], records["d"] = around
+    records["b"] = np.max(around, axis=0) + random.integers(0, 300, len(records))
+    records["c"] = np.min(around, axis=0) - random.integers(0, 300, len(records))
+    result, _, _ = _run(json.dumps(setup).encode(), [AtOpens(), AtOpens()], records)
+    assert len(result.trades) > 100
+    for instrument, symbol in enumerate(("BTCUSDT", "ETHUSDT")):
+        prices = _prices_of_bars(records, instrument)
+        for strategy in ("one", "two"):
+            assert _noted(result, strategy, symbol) == _searched(result, strategy, symbol, prices)
 
 
 def test_the_table_of_orders_has_the_state_of_every_order() -> None:

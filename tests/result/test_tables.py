@@ -12,7 +12,8 @@ import pytest
 
 from replay.errors import DataError, JournalError, UsageError
 from replay.result import tables
-from replay.result.tables import ABSENT_INTEGER, BATCH_ROWS, Table, TableWriter, Words
+from replay.result.projections import TRADES
+from replay.result.tables import ABSENT_INTEGER, BATCH_ROWS, ColumnKind, Table, TableWriter, Words
 
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 pyarrow_ipc = pytest.importorskip("pyarrow.ipc", reason="pyarrow is not installed")
@@ -124,6 +125,18 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     _table().write(path)
     with pytest.raises(DataError, match="lacks colour"):
         Table.read("things", (*COLUMNS, tables.text("colour")), path)
+
+
+def test_a_column_that_came_later_is_read_as_absent_from_an_older_file(tmp_path: Path) -> None:
+    path = tmp_path / "trades.arrow"
+    later = [column for column in TRADES if column.is_newer]
+    assert [column.name for column in later] == ["mae", "mfe"]
+    older = [column for column in TRADES if not column.is_newer]
+    values = {c.name: ["x", None] if c.kind is ColumnKind.TEXT else [1, 2] for c in older}
+    Table("trades", older, values).write(path)
+    table = Table.read("trades", TRADES, path)
+    assert table["gross"].tolist() == [1.0, 2.0]
+    assert table.to_dict()["mae"] == table.to_dict()["mfe"] == [None, None]
 
 
 def test_a_full_disk_is_a_journal_error() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from replay import Strategy
 from replay.errors import JournalError
 from replay.pipeline.journal import JournalReader, segment_paths
 from replay.pipeline.snapshot_file import (
+    VERSION,
     SnapshotUnusable,
     decode_snapshot,
     encode_snapshot,
@@ -91,6 +94,8 @@ def test_cut_anywhere_again_and_again_the_digest_is_that_of_an_undisturbed_run(t
     assert result.digest == expected.digest
     assert hashlib.sha256((folder / "events" / "events.bin").read_bytes()).hexdigest() == expected.digest
     assert result.equity.to_dict() == expected.equity.to_dict()
+    assert result.trades.to_dict() == expected.trades.to_dict()
+    assert None not in result.trades.to_dict()["mae"]
     assert verify(folder).equal
 
 
@@ -120,7 +125,7 @@ def test_a_result_from_a_snapshot_is_that_from_the_journal_s_start(
     from_start = run(other, CutFeed(tape(2), [37, 5, 90]), strategy, adopt=True)
     assert [text == "None" for text in started_from(capsys)] == [False, True]
     same_results(by_snapshot, from_start)
-    for name in ("events.bin", "equity.bin", "marks.bin"):
+    for name in ("events.bin", "equity.bin", "excursions.bin", "marks.bin"):
         assert (folder / "events" / name).read_bytes() == (other / "events" / name).read_bytes()
 
 
@@ -202,7 +207,7 @@ def test_every_single_bit_of_a_snapshot_is_proved() -> None:
     facts = {
         "session": "s", "setup_digest": "0" * 64, "build": "b", "python": "3", "strategies": {"a": ["0", "A"]},
         "created_ns": 1, "epoch": 1, "segment": 0, "offset": 128, "seq": 5, "digest": "0" * 64, "events": 0, "fills": 0,
-        "cursor": "{}", "equity": {"rows": 0, "checksum": 0}, "marks": {"rows": 0, "checksum": 0}, "parts": {},
+        "cursor": "{}", "parts": {}, **{name: {"rows": 0, "checksum": 0} for name in ("equity", "excursions", "marks")},
     }  # fmt: skip
     from replay.pipeline.snapshot_file import Facts
 
@@ -248,24 +253,21 @@ def test_a_foreign_snapshot_is_not_used_and_says_why(
     assert "snapshot=None" in output
 
 
-def test_a_snapshot_of_a_newer_version_is_a_note_and_no_error(tmp_path: Path, capsys: Capture) -> None:
-    import struct
-    import zlib
+def set_version(data: bytearray, version: int) -> None:
+    data[8:12] = struct.pack("<I", version)
+    data[60:64] = struct.pack("<I", zlib.crc32(data[:60]))
 
+
+def test_a_snapshot_of_a_newer_version_is_a_note_and_no_error(tmp_path: Path, capsys: Capture) -> None:
     folder = tmp_path / "s"
     assert crash(folder, CrashingFeed(tape(6), [50], 12))
-
-    def newer(data: bytearray) -> None:
-        data[8:12] = struct.pack("<I", 2)
-        data[60:64] = struct.pack("<I", zlib.crc32(data[:60]))
-
     for path in snapshot_paths(folder / "snapshots"):
-        damage(path, newer)
+        damage(path, lambda data: set_version(data, VERSION + 1))
     assert run(folder, CutFeed(tape(6), [50])).digest == undisturbed(6).digest
-    assert "it has format version 2, this program reads 1" in capsys.readouterr().err
+    assert f"it has format version {VERSION + 1}, this program reads {VERSION}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["events.bin", "equity.bin", "marks.bin"])
+@pytest.mark.parametrize("name", ["events.bin", "equity.bin", "excursions.bin", "marks.bin"])
 def test_a_file_beside_the_journal_that_does_not_hold_what_a_snapshot_stands_on_is_made_again(
     tmp_path: Path, name: str
 ) -> None:
@@ -280,6 +282,23 @@ def test_a_file_beside_the_journal_that_does_not_hold_what_a_snapshot_stands_on_
     path.write_bytes(whole[: len(whole) // 3])
     run(folder, CutFeed(tape(7), [50]))
     assert path.read_bytes() == whole
+
+
+def test_a_session_from_before_excursions_were_kept_is_recovered_from_its_journal_with_them(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    folder = tmp_path / "s"
+    assert crash(folder, CrashingFeed(tape(7), [50], 20))
+    (folder / "events" / "excursions.bin").unlink()
+    for path in snapshot_paths(folder / "snapshots"):
+        damage(path, lambda data: set_version(data, 1))
+    result = run(folder, CutFeed(tape(7), [50]))
+    output = capsys.readouterr().err
+    assert f"it has format version 1, this program reads {VERSION}" in output and "snapshot=None" in output
+    expected = undisturbed(7)
+    assert result.digest == expected.digest and result.trades.to_dict() == expected.trades.to_dict()
+    assert None not in result.trades.to_dict()["mae"]
+    assert (folder / "events" / "excursions.bin").stat().st_size == 16 * len(result.fills)
 
 
 def test_a_snapshot_that_leads_elsewhere_than_the_journal_is_given_up(tmp_path: Path, capsys: Capture) -> None:

@@ -67,7 +67,7 @@ def facts(seq: int) -> Facts:
     plain = {
         "session": "s", "setup_digest": "", "build": "", "python": "", "strategies": {}, "created_ns": 1, "epoch": 1,
         "segment": 0, "offset": 128, "seq": seq, "digest": "", "events": 0, "fills": 0, "cursor": "{}",
-        "equity": {"rows": 0, "checksum": 0}, "marks": {"rows": 0, "checksum": 0}, "parts": {},
+        "parts": {}, **{name: {"rows": 0, "checksum": 0} for name in ("equity", "excursions", "marks")},
     }  # fmt: skip
     return msgspec.convert(plain, Facts)
 

@@ -154,7 +154,8 @@ class SnapshotPoints(KillPoints):
 
 def _is_for_a_snapshot(name: str) -> bool:
     """Say whether a point belongs to the files that are made durable before a snapshot that stands on them."""
-    return name in {f"events/{file}.bin sync {when}" for file in ("events", "equity", "marks") for when in _WHEN}
+    files = ("events", "equity", "excursions", "marks")
+    return name in {f"events/{file}.bin sync {when}" for file in files for when in _WHEN}
 
 
 _WHEN = ("before", "after")

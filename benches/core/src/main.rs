@@ -119,14 +119,15 @@ fn order(side: Side, order_type: OrderType, limit: i64) -> OrderRequest {
     }
 }
 
-/// Runs the records in batches, gives each call to `on_call`, and takes events and points after each batch, as the shell does.
+/// Runs the records in batches, gives each call to `on_call`, and takes what it decided after each batch, as the shell does.
 fn drive(engine: &mut Engine, records: &[Record], mut on_call: impl FnMut(&mut Engine, Call)) {
     for batch in records.chunks(BATCH) {
         let mut position = 0;
         while let Step::Call { call, .. } = engine.advance(batch, &mut position).expect("no halt") {
             on_call(engine, call);
         }
-        black_box((engine.exchange.log.take(), engine.equity.take()));
+        let exchange = &mut engine.exchange;
+        black_box((exchange.log.take(), exchange.excursions.take(), engine.equity.take()));
     }
 }
 

@@ -9,6 +9,7 @@ use crate::arith::{div_floor, pow10};
 use crate::counters::Counters;
 use crate::due::{Arrival, Queue};
 use crate::event::{Event, EventKind, ABSENT, FLAG_UNSIZED};
+use crate::excursion::Excursions;
 use crate::fees::{FeeCurrency, FeeTotal, Liquidity};
 use crate::ledger::{FillToBook, Ledger};
 use crate::lifecycle::{self, Happening};
@@ -28,6 +29,7 @@ pub struct Exchange {
     pub orders: OrderTable,
     pub ledger: Ledger,
     pub log: EventLog,
+    pub excursions: Excursions,
     /// Answers under way to the strategies.
     pub answers: Queue<Answered>,
     /// A bound from below of the time of the first answer; i64::MAX without one.
@@ -64,6 +66,7 @@ impl Exchange {
             orders: OrderTable::default(),
             ledger: Ledger::new(&setup),
             log: EventLog::default(),
+            excursions: Excursions::new(setup.strategies.len(), setup.instruments.len()),
             answers: Queue::default(),
             next_answer: i64::MAX,
             next_seq: 0,
@@ -465,8 +468,11 @@ impl Exchange {
             fee,
             fee_currency: self.fee_currency(request.instrument, request.side),
         };
+        let is_held = self.ledger.position(strategy, request.instrument).quantity != 0;
         let (_, postings) = self.ledger.book(&setup, &booked);
         let market = &mut self.markets[request.instrument as usize];
+        let noted = &mut market.extremes;
+        self.excursions.end(strategy, request.instrument, noted, is_held);
         if market.doubled_mark.is_none() {
             market.mark(2 * price);
         }

@@ -19,6 +19,7 @@ pub mod engine;
 pub mod equity;
 pub mod event;
 pub mod exchange;
+pub mod excursion;
 pub mod fees;
 pub mod handles;
 pub mod indicators;

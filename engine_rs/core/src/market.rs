@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::excursion::Extremes;
 use crate::order::Side;
 use crate::record::Record;
 use crate::setup::{BeyondTop, Crossed, Instrument, Sizes, Venue};
@@ -103,6 +104,8 @@ pub struct Market {
     pub doubled_mark: Option<i64>,
     /// The first mark of the run, doubled, for buy and hold.
     pub first_doubled_mark: Option<i64>,
+    /// Of the marks since the last fill in this instrument.
+    pub extremes: Extremes,
 }
 
 impl Market {
@@ -163,6 +166,7 @@ impl Market {
         if self.first_doubled_mark.is_none() {
             self.first_doubled_mark = Some(doubled);
         }
+        self.extremes.add(doubled);
     }
 
     /// Keeps the end of this bar; false where it does not end after the last bar of its length and price.

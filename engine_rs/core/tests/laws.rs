@@ -86,6 +86,7 @@ proptest! {
         let third = run_in_batches(&world, batch, None);
         prop_assert_eq!(&first.digest, &third.digest);
         prop_assert_eq!(first.points, third.points);
+        prop_assert_eq!(first.excursions, third.excursions);
     }
 
     #[test]
@@ -181,6 +182,7 @@ proptest! {
         prop_assert_eq!(&whole.digest, &restarted.digest);
         prop_assert_eq!(&whole.events, &restarted.events);
         prop_assert_eq!(whole.points, restarted.points);
+        prop_assert_eq!(whole.excursions, restarted.excursions);
         prop_assert_eq!(&whole.engine.exchange.counters, &restarted.engine.exchange.counters);
         prop_assert_eq!(whole.engine.exchange.ledger, restarted.engine.exchange.ledger);
         prop_assert_eq!(whole.engine.told, restarted.engine.told);

@@ -230,6 +230,13 @@ impl Engine {
         Ok(log.take_with(|events| PyBytes::new(py, bytemuck::cast_slice(events))))
     }
 
+    /// The excursion that each fill since the last call ends, in their order: n * 16 bytes (lowest and highest mark, doubled).
+    fn take_excursions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let mut engine = self.cell.borrow_mut(py)?;
+        let excursions = &mut engine.exchange.excursions;
+        Ok(excursions.take_with(|rows| PyBytes::new(py, bytemuck::cast_slice(rows))))
+    }
+
     /// Equity points since the last call: n * 40 bytes (ts i64, tape_seq u64, equity, cash and exposure f64).
     fn take_equity<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let mut engine = self.cell.borrow_mut(py)?;

@@ -116,6 +116,8 @@ impl Engine {
         if decides {
             let start = (record.ts_event - length).max(market.bar_end);
             let budget = if self.exchange.working[index as usize].ids.is_empty() {
+                market.extremes.add(2 * record.c);
+                market.extremes.add(2 * record.b);
                 None
             } else {
                 Some(self.exchange.match_bar(index, record, start))

@@ -213,7 +213,7 @@ impl Engine {
     }
 
     /// How much is kept of what a run makes more and more of: each has a bound that its length does not move.
-    pub fn kept(&self) -> [(&'static str, usize); 8] {
+    pub fn kept(&self) -> [(&'static str, usize); 9] {
         let exchange = &self.exchange;
         let of_clocks = |count: fn(&VenueClock) -> usize| self.clocks.iter().map(count).sum();
         [
@@ -231,6 +231,7 @@ impl Engine {
             ("timers", self.timers.len()),
             ("events", exchange.log.waiting().len()),
             ("equity_points", self.equity.waiting().len()),
+            ("excursions", exchange.excursions.waiting().len()),
         ]
     }
 

@@ -112,6 +112,7 @@ impl Exchange {
             .copied()
             .filter(|id| takes_part(self.orders.get(*id)))
             .collect();
+        self.pass(index, open);
         for id in &ids {
             self.meet_open(*id, &mut path);
         }
@@ -126,8 +127,14 @@ impl Exchange {
         (path.prices[1], path.prices[2]) = if is_high_first { (high, low) } else { (low, high) };
         for segment in 0..3 {
             self.walk_segment(&ids, segment, &mut path);
+            self.pass(index, path.prices[segment + 1]);
         }
         path.budget
+    }
+
+    /// The path comes to a vertex, after what it met on its way there.
+    fn pass(&mut self, index: u32, price: i64) {
+        self.markets[index as usize].extremes.add(2 * price);
     }
 
     /// Venue time of what happens to an order at a vertex: an order let in by grace was not there before its entry.

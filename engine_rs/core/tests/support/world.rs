@@ -8,6 +8,7 @@ use proptest::sample::select;
 use replay_core::engine::{Call, Engine, Step};
 use replay_core::equity::EquityPoint;
 use replay_core::event::{Event, ABSENT};
+use replay_core::excursion::Excursion;
 use replay_core::order::{OrderRequest, OrderType, Side, TimeInForce, TriggerBy};
 use replay_core::record::{Kind, OperatorCommand, Record};
 use replay_core::setup::{
@@ -130,6 +131,7 @@ fn recent(engine: &Engine, back: u64) -> u64 {
 pub struct Outcome {
     pub events: Vec<Event>,
     pub points: Vec<EquityPoint>,
+    pub excursions: Vec<Excursion>,
     pub engine: Engine,
     pub digest: String,
 }
@@ -153,6 +155,7 @@ pub fn outcome(mut engine: Engine) -> Outcome {
         digest: engine.exchange.log.digest(),
         events: engine.exchange.log.take(),
         points: engine.equity.take(),
+        excursions: engine.exchange.excursions.take(),
         engine,
     }
 }
