@@ -69,6 +69,8 @@ class Gate:
         self._state = state
         if state == "closed":
             if self._server is not None:
+                for listening in self._server.sockets:
+                    listening.shutdown(socket.SHUT_RDWR)  # a forked process that has it, too, would go on listening
                 self._server.close()
                 self._server = None
             for writer in list(self._writers):
