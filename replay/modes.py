@@ -36,8 +36,9 @@ from replay.pipeline.snapshots import Files
 from replay.pipeline.stop import Stop, stop_on_signals
 from replay.recovery import SnapshotMisled
 from replay.result.benchmark import Levels
+from replay.result.builder import ResultBuilder
 from replay.result.marks import SAMPLE
-from replay.result.result import EVENTS_FILE, RESULT_FILE, Result, ResultBuilder
+from replay.result.result import EVENTS_FILE, RESULT_FILE, Result
 from replay.running import Host, ResultSink, Run
 from replay.session import (
     EQUITY_FILE,

@@ -32,7 +32,7 @@ from replay.result.marks import SAMPLE, SamplerState
 from replay.strategy_state import UnsupportedState, put_state
 
 if TYPE_CHECKING:
-    from replay.result.result import ResultBuilder
+    from replay.result.builder import ResultBuilder
     from replay.strategy import Strategy
 
 CHECKED_BYTES_MAX = 8 << 20

@@ -26,7 +26,8 @@ from replay.pipeline.pipeline import Pipeline
 from replay.pipeline.snapshots import Files, SnapshotOptions, Snapshots
 from replay.recovery import Recoverer, Recovery
 from replay.rerun import tape_of_run
-from replay.result.result import Result, ResultBuilder
+from replay.result.builder import ResultBuilder
+from replay.result.result import Result
 from replay.serving import MetricsServer
 from replay.session import Session
 

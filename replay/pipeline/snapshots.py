@@ -29,7 +29,7 @@ from replay.strategy_state import REMEDY, UnsupportedState, find_problems, take_
 
 if TYPE_CHECKING:
     from replay.pipeline.pipeline import Pipeline
-    from replay.result.result import ResultBuilder
+    from replay.result.builder import ResultBuilder
     from replay.strategy import Strategy
 
 EVERY_NS = 300_000_000_000

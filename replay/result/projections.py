@@ -126,6 +126,16 @@ EQUITY_POINTS: tuple[Column, ...] = (
 MARKS: tuple[Column, ...] = (time("time"), text("symbol"), real("price"))
 """Sampled marks of the instruments, for plots: a thinned series, not every mark."""
 
+SCHEMAS: dict[str, tuple[Column, ...]] = {
+    "fills": FILLS,
+    "orders": ORDERS,
+    "positions": POSITIONS,
+    "trades": TRADES,
+    "equity": EQUITY_POINTS,
+    "marks": MARKS,
+}
+"""The tables of a run; each is the file NAME.arrow of the run folder."""
+
 SIDES = ("none", "buy", "sell")
 LIQUIDITIES = ("none", "maker", "taker")
 ORDER_TYPES = ("none", "market", "limit", "stop_market", "stop_limit")

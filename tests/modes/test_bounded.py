@@ -165,7 +165,7 @@ def test_what_a_session_keeps_does_not_grow_with_its_length(tmp_path: Path, monk
 
 
 def test_the_orders_of_a_result_are_counted_without_keeping_their_ids(tmp_path: Path) -> None:
-    from replay.result.result import OrderCount
+    from replay.result.order_count import OrderCount
 
     count = OrderCount()
     ids = np.arange(50_000, dtype=np.uint64)

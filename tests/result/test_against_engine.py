@@ -15,7 +15,8 @@ import pytest
 
 from replay.events import EventKind, from_bytes
 from replay.records import Kind, as_bytes, empty
-from replay.result.result import Result, ResultBuilder
+from replay.result.builder import ResultBuilder
+from replay.result.result import Result
 
 pytest.importorskip("replay._engine", reason="the engine is not built")
 

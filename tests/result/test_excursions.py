@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replay.events import ABSENT, EXCURSION, EventKind
+from replay.result.builder import ResultBuilder
 from replay.result.projections import RunScales
-from replay.result.result import ResultBuilder
 from replay.result.tables import Table
 from replay.result.trade_rows import TradeProjection
 

@@ -15,7 +15,9 @@ import pytest
 
 from replay.errors import DataError, JournalError, UsageError
 from replay.records import RECORD, Kind
-from replay.result.result import SCHEMAS, Result, ResultBuilder
+from replay.result.builder import ResultBuilder
+from replay.result.projections import SCHEMAS
+from replay.result.result import Result
 from replay.stats import STATISTICS
 
 BUY, SELL = 1, 2

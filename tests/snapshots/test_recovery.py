@@ -26,7 +26,8 @@ from replay.pipeline.snapshot_file import (
     read_snapshot,
     snapshot_paths,
 )
-from replay.result.result import SCHEMAS, Result
+from replay.result.projections import SCHEMAS
+from replay.result.result import Result
 from replay.verify import verify
 
 from .sessions import (
