@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import replay
-from replay.errors import HaltError, StrategyError, UsageError
+from replay.errors import ConfigError, HaltError, StrategyError, UsageError
 from replay.pipeline.pacing import PlayControls
 from replay.result.result import Result
 from replay.units import format_time
@@ -162,7 +162,7 @@ def test_what_python_lacks_is_named() -> None:
         replay.backtest(Busy, market(10))
     with pytest.raises(UsageError, match="no feed"):
         replay.backtest(Busy)
-    with pytest.raises(UsageError, match="no parameter 'fsat'"):
+    with pytest.raises(ConfigError, match="no parameter 'fsat'"):
         replay.backtest(Busy, market(10), params={"fsat": 3}, **SETTINGS)
 
 
