@@ -167,8 +167,12 @@ class _Publisher:
             )
 
     def _identity(self, first: Batch) -> int:
-        """Name what is published: a stored source by its first record, a live one by its address."""
-        sha = hashlib.sha256(self.table.text)
+        """Name what is published: a stored source by its first record, a live one by its address.
+
+        Of the instruments only what tells them apart: which kinds of records there are changes as a source grows.
+        """
+        told = [(one.symbol, one.price_decimals, one.size_decimals, one.venue) for one in self.feed.header.instruments]
+        sha = hashlib.sha256(msgspec.json.encode(told))
         sha.update(self.feed.uri.encode() if self.feed.live else as_bytes(first.records[:1]).tobytes())
         return int.from_bytes(sha.digest()[:8], "little")
 

@@ -111,6 +111,20 @@ def test_another_tape_is_added_behind(broker: Broker, topic: str, tmp_path: Path
     assert all_records(feed_of(f"{broker.uri(topic)}?to=latest")).tobytes() == whole.tobytes()
 
 
+def test_a_tape_that_has_grown_goes_on_also_where_it_has_new_kinds_of_records(
+    broker: Broker, topic: str, tmp_path: Path
+) -> None:
+    whole = market(2_000)
+    begun = int(np.flatnonzero(whole["instrument"] == 0)[0])
+    head = save(tmp_path / "head.npy", whole[:begun])
+    path = save(tmp_path / "whole.npy", whole)
+    assert tapes.load(head).header.instruments != tapes.load(path).header.instruments
+    publish_tape(head, broker.uri(topic))
+    done = publish_tape(path, broker.uri(topic))
+    assert (done.held, done.records) == (begun, 2_000 - begun)
+    check_whole(broker, topic, path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("partitions", [1, 2])
 def test_a_publisher_that_is_killed_goes_on_behind_what_the_topic_holds(
