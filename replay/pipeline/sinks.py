@@ -51,6 +51,7 @@ class HeldFile:
         self._staged_from: int | None = None
         self._staged = -1
         self._sync_error: OSError | None = None
+        self._is_new = not path.exists()
         try:
             self._descriptor = self._disk.open(path, is_emptied=not keep)
             self._held_bytes = os.fstat(self._descriptor).st_size
@@ -124,11 +125,13 @@ class HeldFile:
         self._drop_staged()
 
     def discard(self) -> None:
-        """Leave the file as it was found, and close it."""
+        """Leave the file as it was found, or none where there was none, and close it."""
         self._drop_staged()
         if not self._closed:
             self._closed = True
             os.close(self._descriptor)
+        if self._is_new and self._is_provisional:
+            self.path.unlink(missing_ok=True)
 
     def sync(self) -> None:
         """Make what was written durable. May run on another thread. After a failure it is never tried again."""

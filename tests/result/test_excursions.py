@@ -68,6 +68,19 @@ def test_what_was_realised_so_far_counts_and_the_rest_at_its_average_cost(log: A
     assert found(log, noted(NONE, (95, 100), (90, 110)), scales) == [(-15.0, 25.0)]
 
 
+def test_scaling_in_and_out_comes_to_the_sum_of_the_published_lots(setup: Callable[..., bytes], log: Any) -> None:
+    # KNOWN_GOOD A05 matches lots first in, first out: MAE -5 and -30 at one mark, MFE 30 and 40 at another one.
+    document = json.loads(setup())
+    document["instruments"][0].update(price_decimals=3, size_decimals=0)
+    for number, (side, price, size) in enumerate(
+        [(BUY, 1_070, 1_000), (BUY, 1_080, 2_000), (SELL, 1_090, 1_000), (BUY, 1_080, 1_000), (SELL, 1_090, 3_000)]
+    ):
+        log.market(number, side, price, size)
+    rows = [(ABSENT, ABSENT), (2_150, 2_150), (2_130, 2_200), (ABSENT, ABSENT), (ABSENT, ABSENT)]
+    excursions = np.array(rows, dtype=EXCURSION)
+    assert found(log, excursions, RunScales(json.dumps(document).encode(), SCALES)) == [(-5.0 - 30.0, 30.0 + 40.0)]
+
+
 def test_a_flip_ends_one_round_trip_and_begins_one(log: Any, scales: RunScales) -> None:
     log.market(1, BUY, 10_000, 1_000).market(2, SELL, 10_100, 3_000).market(3, BUY, 10_000, 2_000)
     assert found(log, noted(NONE, (98, 103), (99, 104)), scales) == [(-2.0, 3.0), (-6.0, 4.0)]

@@ -366,9 +366,14 @@ def test_a_restore_that_raises_leaves_the_journal_s_start(tmp_path: Path, capsys
 # -- refusals
 
 
-def test_a_refused_start_leaves_every_file_untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_older", [False, True], ids=["", "from before excursions were kept"])
+def test_a_refused_start_leaves_every_file_untouched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_older: bool
+) -> None:
     folder = tmp_path / "s"
     assert crash(folder, CrashingFeed(tape(1), [50], 30))
+    if is_older:
+        (folder / "events" / "excursions.bin").unlink()
     damage(folder / "events" / "events.bin", lambda data: data.__delitem__(slice(128 * 20, None)))
     with open(segment_paths(folder / "journal")[-1], "ab") as file:
         file.write(b"FRME torn")
