@@ -18,6 +18,7 @@ from replay.report.document import Document, document_of
 from replay.report.html import page
 from replay.report.spreadsheet import write_tables
 from replay.result.result import Result
+from replay.result.tables import Table
 
 PAGE_FILES = sorted((Path(__file__).resolve().parents[2] / "replay" / "report" / "page").iterdir())
 
@@ -103,6 +104,17 @@ def test_a_result_is_drawn_with_matplotlib(result: Result, tmp_path: Path) -> No
     assert path == tmp_path / "run.png" and path.read_bytes().startswith(b"\x89PNG")
     labels = [axis.get_ylabel() for axis in result.plot().get_axes()]
     assert {"SIM-A", "SIM-B", "equity USD", "drawdown %", "exposure"} <= set(labels)
+
+
+def test_a_run_folder_from_before_excursions_were_noted_is_shown_without_them(copied: Path, tmp_path: Path) -> None:
+    trades = Result.load(copied / "out").trades
+    older = [column for column in trades.schema if column.name not in ("mae", "mfe")]
+    Table("trades", older, {c.name: trades.raw(c.name) for c in older}).write(copied / "out" / "trades.arrow")
+    _, trades_file = write_tables(find_subject(copied / "out"), tmp_path / "csv")
+    with trades_file.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(trades) and {(row["mae"], row["mfe"]) for row in rows} == {("", "")}
+    assert write_report(find_subject(copied / "out")).exists()
 
 
 def test_csv_tables_are_exact(copied: Path, tmp_path: Path) -> None:
