@@ -45,6 +45,8 @@ class KeyMap:
     """Goes to the time that was typed; raises ValueError with what may be typed."""
     notice: Callable[[], str | None] = field(default=lambda: None)
     """What the user should know now."""
+    begin: Callable[[], object] = field(default=lambda: None)
+    """Called where the screen shows the first glance: a run that is paced may begin."""
     leave: Callable[[], object] = field(default=lambda: None)
     """Called where the screen has gone before the run: nobody is there any more to press keys."""
 
@@ -80,7 +82,12 @@ def play_keys(controls: PlayControls, glances: Glances) -> KeyMap:
         Key("-_", "slow", controls.slower),
         Key("q", "quit", controls.stop),
     ]
-    return KeyMap(keys, controls.stop_request, seek, lambda: controls.notice, controls.let_end)
+
+    def leave() -> None:
+        controls.let_begin()
+        controls.let_end()
+
+    return KeyMap(keys, controls.stop_request, seek, lambda: controls.notice, controls.let_begin, leave)
 
 
 def paper_keys(commands: CommandQueue, stop: Stop, glances: Glances) -> KeyMap:

@@ -6,6 +6,7 @@ May not live here: what a screen shows (panel, live_app), and what a run does.
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -92,6 +93,7 @@ def _run_beside_app(start: Callable[[], Result], label: str, glances: Glances, k
     outcome: Future[Result] = Future()
 
     def work() -> None:
+        gc.freeze()  # or the first searches for garbage go through all that the screen is made of
         try:
             outcome.set_result(start())
         except BaseException as error:  # noqa: BLE001 - raised again by `outcome.result()`
@@ -116,13 +118,17 @@ def _run_beside_app(start: Callable[[], Result], label: str, glances: Glances, k
 
 @contextlib.contextmanager
 def _quick_switches() -> Iterator[None]:
-    """Give the run the interpreter soon after it asks, whatever the screen is drawing: not after 5 ms, the default."""
+    """Give the run the interpreter soon after it asks, whatever the screen is drawing: not after 5 ms, the default.
+
+    What was frozen when the run began can be searched for garbage again.
+    """
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_S)
     try:
         yield
     finally:
         sys.setswitchinterval(before)
+        gc.unfreeze()
 
 
 @contextlib.contextmanager

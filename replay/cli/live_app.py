@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.table import Table
+from rich.text import Text
 from textual.app import App, ComposeResult, RenderResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Vertical, VerticalScroll
@@ -21,8 +23,6 @@ from replay.cli import panel
 from replay.cli.seek import SEEK_HELP
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from replay.cli.captured import Captured
     from replay.cli.keymap import Key, KeyMap
     from replay.glance import Glance, Glances
@@ -84,6 +84,7 @@ class LiveApp(App[None]):
         self._captured = captured
         self._streams = sys.stdout, sys.stderr
         self._drawn: Glance | None = None
+        self._is_shown = False
         self._notice: str | None = None
         self._lines = 0
         *others, last = keymap.keys
@@ -99,7 +100,7 @@ class LiveApp(App[None]):
 
     def compose(self) -> ComposeResult:
         """Lay out the screen."""
-        yield Static(id="head")
+        yield Shown(id="head")
         with Grid(id="boxes"):
             yield _titled(Vertical(Curve(id="equity"), id="equity-box", classes="box"), "Equity")
             yield _box("prices", "Prices")
@@ -107,7 +108,7 @@ class LiveApp(App[None]):
             yield _box("orders", "Working orders")
             yield _box("fills", "Last fills")
         yield Static(id="messages", markup=False)
-        yield Static(id="counters")
+        yield Shown(id="counters")
         yield Footer()
 
     def on_mount(self) -> None:
@@ -124,6 +125,10 @@ class LiveApp(App[None]):
             self.exit()
             return
         glance = self.glances.latest
+        if self._drawn is not None and not self._is_shown:
+            # One look after the first glance: the screen is laid out, which would have held records up.
+            self._is_shown = True
+            self.keymap.begin()
         if glance is not None and glance is not self._drawn:
             self._draw(glance, self._drawn)
             self._drawn = glance
@@ -139,9 +144,9 @@ class LiveApp(App[None]):
             messages.update("\n".join(self._captured.last(MESSAGES_SHOWN)))
 
     def _draw(self, glance: Glance, before: Glance | None) -> None:
-        def show(name: str, made: Callable[[Glance], RenderableType], *members: str) -> None:
+        def show(name: str, made: Callable[[Glance], Table | Text], *members: str) -> None:
             if before is None or any(getattr(glance, member) != getattr(before, member) for member in members):
-                self.screen_stack[0].query_one(f"#{name}", Static).update(made(glance))
+                self.screen_stack[0].query_one(f"#{name}", Shown).show(made(glance))
 
         show("prices", panel.prices, "prices")
         show("positions", panel.positions, "positions")
@@ -149,8 +154,8 @@ class LiveApp(App[None]):
         show("fills", panel.fills, "last_fills")
         base = self.screen_stack[0]
         base.query_one("#equity", Curve).show(glance)
-        base.query_one("#head", Static).update(panel.head(glance))
-        base.query_one("#counters", Static).update(panel.counters(glance))
+        base.query_one("#head", Shown).show(panel.head(glance))
+        base.query_one("#counters", Shown).show(panel.counters(glance))
         if before is None or glance.working != before.working:
             more = f"{glance.working:,}" if glance.working else ""
             base.query_one("#orders-box").border_title = f"Working orders {more}"
@@ -173,6 +178,30 @@ class LiveApp(App[None]):
             self.was_forced = True
             self.exit()
         self.keymap.stop.request()
+
+
+class Shown(Widget):
+    """A piece of the panel.
+
+    Only where its rows become more or less is the screen laid out anew, which takes as long as all else together.
+    """
+
+    DEFAULT_CSS = "Shown { height: auto; }"
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 - as textual calls it
+        super().__init__(id=id)
+        self._content: Table | Text = Text()
+        self._rows = 0
+
+    def show(self, content: Table | Text) -> None:
+        """Draw other content."""
+        before, self._rows = self._rows, content.row_count if isinstance(content, Table) else 1
+        self._content = content
+        self.refresh(layout=self._rows != before)
+
+    def render(self) -> RenderResult:
+        """Draw it."""
+        return self._content
 
 
 class Curve(Widget):
@@ -234,7 +263,7 @@ def _money(glance: Glance) -> tuple[object, ...]:
 
 
 def _box(name: str, title: str) -> Widget:
-    return _titled(VerticalScroll(Static(id=name), id=f"{name}-box", classes="box", can_focus=False), title)
+    return _titled(VerticalScroll(Shown(id=name), id=f"{name}-box", classes="box", can_focus=False), title)
 
 
 def _titled(box: Widget, title: str) -> Widget:

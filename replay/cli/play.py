@@ -58,7 +58,7 @@ def play(
 
     controls, glances = PlayControls(check_speed(speed), paused=paused), Glances()
     kind = choose(screen)
-    controls.holds_at_end = kind == "full"
+    controls.holds_at_start = controls.holds_at_end = kind == "full"
 
     def start() -> Result:
         return modes.play(

@@ -101,6 +101,8 @@ class PlayControls:
     def __init__(self, speed: Speed = 1.0, *, paused: bool = False) -> None:
         self.stop_request = Stop()
         """Whether the replay shall end; a signal may set it too."""
+        self.holds_at_start = False
+        """Whether the replay waits before its first record until `let_begin`, as for a screen that is being drawn."""
         self.holds_at_end = False
         """Whether the replay waits at the end of its tape, for a seek back or a stop."""
         self.rewind_refusal: str | None = None
@@ -179,6 +181,11 @@ class PlayControls:
         lower = SPEED_STEPS if speed == "max" else [step for step in SPEED_STEPS if step < speed]
         self.set_speed(max(lower, default=SPEED_STEPS[0]))
         return self.state.speed
+
+    def let_begin(self) -> None:
+        """Do not wait before the first record (any more)."""
+        self.holds_at_start = False
+        self._notify()
 
     def let_end(self) -> None:
         """Do not wait at the end of the tape (any more)."""
@@ -317,6 +324,8 @@ class TapePacer:
         """Give rows as they fall due; keys are obeyed between any two records."""
         if self._changed is None:
             self._changed = self.controls.bind(asyncio.get_running_loop())
+        while self.controls.holds_at_start and not self.controls.stopped:
+            await self._wait_for_key(self.controls.version, None)
         due_ns = np.maximum.accumulate(times_ns)
         row = 0
         while row < len(due_ns) and not self.controls.stopped:

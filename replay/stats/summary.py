@@ -265,7 +265,7 @@ def _annualisation(values: Mapping[str, float | int | None]) -> str:
     per_year = values["periods_per_year"]
     assert per_year is not None
     period = period_of(per_year)
-    counted = f"{values['periods']:,} returns of {period.name}"
+    counted = f"{values['periods']:,} return{'' if values['periods'] == 1 else 's'} of {period.name}"
     return f"Annualised by {per_year:g} periods a year over {counted}."
 
 

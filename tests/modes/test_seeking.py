@@ -35,11 +35,20 @@ def expected() -> Result:
 class Player:
     """A replay as a task, looked at by its glances."""
 
-    def __init__(self, feed: Any, *, paused: bool = True, speed: Any = "max", holds: bool = False, **more: Any) -> None:
+    def __init__(
+        self,
+        feed: Any,
+        *,
+        paused: bool = True,
+        speed: Any = "max",
+        holds: bool = False,
+        holds_at_start: bool = False,
+        **more: Any,
+    ) -> None:
         from replay import api, modes
 
         self.controls = PlayControls(speed, paused=paused)
-        self.controls.holds_at_end = holds
+        self.controls.holds_at_end, self.controls.holds_at_start = holds, holds_at_start
         self.glances = Glances(per_second=500)
         settings = {**SETTINGS, **more}
         out = settings.pop("out", None)
@@ -233,3 +242,18 @@ def test_seeking_while_a_stop_is_asked_for_ends(expected: Result) -> None:
     assert result.interrupted
     with pytest.raises(UsageError):
         controls.set_speed(-1.0)
+
+
+async def test_a_replay_that_holds_at_its_start_takes_nothing_until_it_may_begin(expected: Result) -> None:
+    tape = market(ROWS)
+    player = Player(CutFeed(tape, [100]), paused=False, holds_at_start=True)
+    first = await player.until(lambda glance: glance.state == "running")
+    await asyncio.sleep(0.1)
+    assert player.glances.latest is not None
+    assert first.records == player.glances.latest.records == 0
+    player.controls.let_begin()
+    assert (await player.task).digest == expected.digest
+    stopped = Player(CutFeed(tape, [100]), paused=False, holds_at_start=True)
+    await stopped.until(lambda glance: glance.state == "running")
+    stopped.controls.stop()
+    assert (await stopped.task).interrupted

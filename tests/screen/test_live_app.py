@@ -5,10 +5,12 @@ May not live here: a real terminal (test_terminal).
 
 from __future__ import annotations
 
+import asyncio
 import io
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 from textual.pilot import Pilot
@@ -202,3 +204,47 @@ async def test_the_keys_of_a_session_pause_its_trading() -> None:
         await pilot.press("q")
     assert [request.command for request in commands.take()] == [OperatorCommand.PAUSE, OperatorCommand.RESUME]
     assert stop.requested
+
+
+async def test_a_replay_is_paced_from_when_its_first_glance_stands_on_the_screen() -> None:
+    controls = PlayControls(10.0)
+    controls.holds_at_start = True
+    made = glances(None)
+    app = LiveApp(made, play_keys(controls, made), is_over=lambda: False)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause(0.3)
+        assert controls.holds_at_start, "there was no glance to draw"
+        show(made, glance())
+        async with asyncio.timeout(20):
+            while controls.holds_at_start:
+                await pilot.pause(0.01)
+        assert "stop market" in seen(app)
+
+
+async def test_the_screen_is_laid_out_anew_only_where_rows_come_or_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    playing = Playing()
+    laid_out: list[int] = []
+    async with playing.app.run_test(size=SIZE) as pilot:
+        await shown(pilot, playing.app, "stop market")
+        real = type(playing.app.screen)._refresh_layout
+
+        def counted(screen: Any, *args: Any, **more: Any) -> None:
+            laid_out.append(1)
+            real(screen, *args, **more)
+
+        monkeypatch.setattr(type(playing.app.screen), "_refresh_layout", counted)
+        laid_out.append(1)
+        while laid_out:  # what the start still has to lay out
+            laid_out.clear()
+            await pilot.pause(0.5)
+        for records in (20_001, 20_002, 20_003):
+            changed = [msgspec.structs.replace(price, bid=float(records)) for price in glance().prices]
+            show(playing.glances, glance(records=records, prices=tuple(changed), equity=float(records)))
+            await shown(pilot, playing.app, f"{records:,}", f"{records:,}.0")
+        assert laid_out == []
+        show(playing.glances, glance(orders=glance().orders[:1]))
+        async with asyncio.timeout(20):
+            while not laid_out:
+                await pilot.pause(0.01)
+        await pilot.pause()
+        assert "stop market" not in seen(playing.app)
