@@ -6,6 +6,7 @@ May not live here: a real terminal (test_terminal).
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 import sys
 from typing import Any
@@ -210,15 +211,22 @@ async def test_a_replay_is_paced_from_when_its_first_glance_stands_on_the_screen
     controls = PlayControls(10.0)
     controls.holds_at_start = True
     made = glances(None)
-    app = LiveApp(made, play_keys(controls, made), is_over=lambda: False)
+    keys, began = play_keys(controls, made), list[str]()
+
+    def begin() -> None:
+        began.append(seen(app))
+        keys.begin()
+
+    app = LiveApp(made, dataclasses.replace(keys, begin=begin), is_over=lambda: False)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.pause(0.3)
-        assert controls.holds_at_start, "there was no glance to draw"
+        assert began == [], "there was no glance to draw"
         show(made, glance())
         async with asyncio.timeout(20):
-            while controls.holds_at_start:
+            while not began:
                 await pilot.pause(0.01)
-        assert "stop market" in seen(app)
+        assert "stop market" in began[0]
+        assert not controls.holds_at_start
 
 
 async def test_the_screen_is_laid_out_anew_only_where_rows_come_or_go(monkeypatch: pytest.MonkeyPatch) -> None:
