@@ -6,8 +6,8 @@ May not live here: the broker, the topic and aiokafka alone (kafka_side).
 
 A topic of quotes in frames of 1,000 records is read as a data set (`replay.backtest`), and as a live feed by a paper
 session that journals every record. The strategy has no handler: what is measured is the way to it; a contender of its
-own has an empty `on_quote`. aiokafka alone has the same fetch settings and takes as many messages at a time. It is run as
-it comes, with its checksums, and that is what a limit stands beside: both hand over what they have proved. It is run
+own has an empty `on_quote`. aiokafka alone has the same fetch settings and takes as many messages at a time. It is run
+as it comes, with its checksums, and that is what a limit stands beside: both hand over what they have proved. It is run
 without them, too, as replay's reader has it, which proves each frame's CRC-32 instead: what no proof at all would cost.
 """
 
