@@ -174,7 +174,8 @@ def missing_topic(address: TopicAddress) -> ConfigError:
     return _fault(
         address,
         f"there is no topic {address.topic!r} on {address.servers}, or no right to see it",
-        f"create it (kafka-topics --create --topic {address.topic} --config retention.ms=-1), or allow DESCRIBE on it",
+        "let the session make it, by create = 1 (partitions) in [[sink]]; make it yourself, with retention.ms=-1; "
+        "or allow DESCRIBE on it",
     )
 
 

@@ -30,6 +30,7 @@ from aiokafka.errors import (
     ProducerFenced,
 )
 
+from replay.adapters.kafka import topics
 from replay.adapters.kafka.address import TopicAddress
 from replay.adapters.kafka.connection import broker_fault, client_options, connection_fault, missing_topic
 from replay.adapters.kafka.producer import SendOnceProducer, fencing_producer, let_go
@@ -308,6 +309,9 @@ class KafkaSink:
     async def _find_topic(self, consumer: AIOKafkaConsumer) -> int:
         await consumer._client.set_topics([self._address.topic])
         cluster = consumer._client.cluster
+        is_there = cluster.partitions_for_topic(self._address.topic)
+        if self._spec.create and not self._opened.done() and not is_there:
+            await topics.create(self._address, self._spec.kafka, self._spec.create)
         patience_s = time.monotonic() + MISSING_S
         while not (numbers := cluster.partitions_for_topic(self._address.topic)):
             if self._address.topic in cluster.unauthorized_topics:

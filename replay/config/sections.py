@@ -250,6 +250,7 @@ class SinkSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     uri: kafka://host:port/topic, or the URI of a sink of your own.
     format: how messages are written.
     kinds: which messages are published.
+    create: partitions of the topic that is made where there is none yet; 0: it has to be there.
     max_message_bytes: a longer message stops the session; no more than the topic's max.message.bytes.
     max_behind: events that may wait while the broker is away; then the session waits, too.
     drain: how long an ending session waits for what is not published yet; the next start publishes the rest.
@@ -262,6 +263,7 @@ class SinkSpec(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kinds: list[Literal["orders", "fills", "positions", "session"]] = msgspec.field(
         default_factory=lambda: ["orders", "fills", "positions", "session"]
     )
+    create: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     max_message_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**30)] = 1_000_000
     max_behind: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
     drain: DurationText = DurationText("10s")

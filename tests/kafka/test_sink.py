@@ -76,6 +76,13 @@ def test_only_the_kinds_asked_for_are_published(broker: Broker, topic: str, tmp_
     assert published(broker.read(topic)) == expected(tmp_path / "s", kinds=frozenset({"fills"}))
 
 
+def test_a_topic_that_is_not_there_is_made_where_the_sink_says_so(broker: Broker, topic: str, tmp_path: Path) -> None:
+    name = f"{topic}-made"
+    for rows in (ROWS // 2, ROWS):
+        session(tmp_path / "s", {"uri": broker.uri(name), "create": 2}, rows=rows)
+        assert_topic_is_the_event_log(broker, name, tmp_path / "s", partitions=2)
+
+
 def test_a_new_topic_gets_the_whole_log_of_an_old_session(broker: Broker, topic: str, tmp_path: Path) -> None:
     session(tmp_path / "s", {"uri": broker.uri(topic)}, rows=ROWS // 2)
     other = broker.create_topic(f"{topic}-other")
