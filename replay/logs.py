@@ -5,6 +5,7 @@ May not live here: what is worth a line. Nothing may be logged per tick: a line 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
@@ -28,6 +29,38 @@ _SECRET_ASSIGNED = re.compile(
 )
 
 
+class Lines:
+    """Where lines go: a stream, or what is standard error by the time of a line.
+
+    A stream that is closed or that takes nothing (the terminal has gone) loses lines; it never ends who writes them.
+    """
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, if that is possible."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._now().write(text)
+
+    def flush(self) -> None:
+        """Flush, if that is possible."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._now().flush()
+
+    def isatty(self) -> bool:
+        """Say whether it is a terminal."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            return self._now().isatty()
+        return False
+
+    def _now(self) -> IO[str]:
+        return sys.stderr if self._stream is None else self._stream
+
+
+_STANDARD_ERROR = Lines()
+
+
 def configure(
     format: Literal["console", "json"] = "console",  # noqa: A002 - the key of the run file
     level: Literal["debug", "info", "warning", "error"] = "info",
@@ -37,7 +70,7 @@ def configure(
     """Set up structlog for the process."""
     import structlog
 
-    target = stream if stream is not None else sys.stderr
+    target = _STANDARD_ERROR if stream is None else Lines(stream)
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

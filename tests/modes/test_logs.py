@@ -39,6 +39,30 @@ def test_lines_below_the_level_are_not_written() -> None:
     assert stream.getvalue().count("\n") == 1
 
 
+class Gone(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("stream", [Gone(), None])
+def test_a_terminal_that_has_gone_loses_lines_and_ends_nobody(
+    stream: Gone | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", stream)
+    logs.configure()
+    logs.logger("test").info("nobody reads this")
+
+
+def test_lines_go_to_what_is_standard_error_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier, later = io.StringIO(), io.StringIO()
+    monkeypatch.setattr("sys.stderr", earlier)
+    logs.configure()
+    earlier.close()
+    monkeypatch.setattr("sys.stderr", later)
+    logs.logger("test").info("still here")
+    assert "still here" in later.getvalue()
+
+
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_a_marked_password_appears_in_no_line(form: str) -> None:
     canary = "canary-7f3a"
