@@ -199,7 +199,20 @@ class HeldFile:
             pass
 
 
-class EventLog(HeldFile):
+class _Log(HeldFile):
+    """A file of what effects hold of one kind, each item of `item_bytes`."""
+
+    name: str
+    item_bytes: int
+
+    def __init__(
+        self, path: Path, *, keep: bool = False, is_provisional: bool = False, disk: Disk | None = None
+    ) -> None:
+        """Open the file; `keep` leaves what it holds for comparison, otherwise it starts empty."""
+        super().__init__(path, self.item_bytes, self.name, keep=keep, is_provisional=is_provisional, disk=disk)
+
+
+class EventLog(_Log):
     """Writes events to a file that holds nothing else, so that `sha256sum` prints the run's digest.
 
     A file that is already there is compared as events come in, and is never written where it agrees. Where it differs,
@@ -207,12 +220,7 @@ class EventLog(HeldFile):
     """
 
     name = "event log"
-
-    def __init__(
-        self, path: Path, *, keep: bool = False, is_provisional: bool = False, disk: Disk | None = None
-    ) -> None:
-        """Open the file; `keep` leaves what it holds for comparison, otherwise it starts empty."""
-        super().__init__(path, EVENT_BYTES, self.name, keep=keep, is_provisional=is_provisional, disk=disk)
+    item_bytes = EVENT_BYTES
 
     @property
     def held_events(self) -> int:
@@ -226,32 +234,22 @@ class EventLog(HeldFile):
             self.put(effects.events)
 
 
-class EquityLog(HeldFile):
+class EquityLog(_Log):
     """Writes equity points to a file, so that a start at a snapshot has those from before it."""
 
     name = "equity points"
-
-    def __init__(
-        self, path: Path, *, keep: bool = False, is_provisional: bool = False, disk: Disk | None = None
-    ) -> None:
-        """Open the file, as an event log is opened."""
-        super().__init__(path, EQUITY.itemsize, self.name, keep=keep, is_provisional=is_provisional, disk=disk)
+    item_bytes = EQUITY.itemsize
 
     def write(self, effects: Effects) -> None:
         """Compare what the file already has, append what it has not."""
         self.put(effects.equity)
 
 
-class ExcursionLog(HeldFile):
+class ExcursionLog(_Log):
     """Writes the excursion of each fill to a file, so that a start at a snapshot has those from before it."""
 
     name = "excursions"
-
-    def __init__(
-        self, path: Path, *, keep: bool = False, is_provisional: bool = False, disk: Disk | None = None
-    ) -> None:
-        """Open the file, as an event log is opened."""
-        super().__init__(path, EXCURSION.itemsize, self.name, keep=keep, is_provisional=is_provisional, disk=disk)
+    item_bytes = EXCURSION.itemsize
 
     def write(self, effects: Effects) -> None:
         """Compare what the file already has, append what it has not."""
